@@ -1,0 +1,2 @@
+//! Duologue
+pub mod protocol;

@@ -1,0 +1,579 @@
+//! All a client may say ([`ClientEvent`]) and all it may hear ([`ServerEvent`]).
+//!
+//! Each vocabulary is one table below: the wire name, the variant, its data, and whether it is
+//! reliable (numbered, kept until acknowledged) or volatile (may be lost, the newest wins).
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{ConversationId, MessageId, SessionId, SessionKey, UserId};
+use super::reason::{CloseReason, ErrorCode, Refusal};
+
+/// Longest text of a message, in bytes of UTF-8.
+pub const MAX_TEXT: usize = 8 * 1024;
+/// Most interests a person may name.
+pub const MAX_INTERESTS: usize = 10;
+/// Most languages a person may name.
+pub const MAX_LANGUAGES: usize = 5;
+/// Longest interest, language, region or client name, in bytes of UTF-8.
+pub const MAX_TAG: usize = 48;
+
+/// Whether an event is numbered and kept until acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Arrives exactly once, in order, across links.
+    Reliable,
+    /// May be lost; never delays a reliable one.
+    Volatile,
+}
+
+/// A rule that the shape of the data alone does not state.
+pub trait Check {
+    /// # Errors
+    /// The refusal to tell the client, without the event's name.
+    fn check(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+macro_rules! vocabulary {
+    ($(#[$doc:meta])* $vocabulary:ident { $($name:literal $variant:ident($data:ty) $lane:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum $vocabulary {
+            $(#[doc = concat!("`", $name, "`")] $variant($data),)*
+        }
+
+        impl $vocabulary {
+            /// Every name of the vocabulary, in the order of the table.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            /// The name on the wire.
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name,)* }
+            }
+
+            /// Reliable or volatile.
+            pub const fn lane(&self) -> Lane {
+                match self { $(Self::$variant(_) => Lane::$lane,)* }
+            }
+
+            /// The `data` of the envelope, as JSON.
+            pub fn data(&self) -> serde_json::Result<Vec<u8>> {
+                match self { $(Self::$variant(data) => serde_json::to_vec(data),)* }
+            }
+
+            /// Reads the event called `name` from the JSON of its `data`; `None`: no such event.
+            pub fn parse(name: &str, data: &str) -> Option<serde_json::Result<Self>> {
+                match name {
+                    $($name => Some(serde_json::from_str(data).map(Self::$variant)),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+vocabulary! {
+    /// All a client may say.
+    ClientEvent {
+        "connection:hello" Hello(Hello) Volatile,
+        "connection:ping" Ping(Beat) Volatile,
+        "connection:pong" Pong(Beat) Volatile,
+        "ack" Ack(Nothing) Volatile,
+        "auth:renew" Renew(Renew) Reliable,
+        "user:match" Match(Wish) Reliable,
+        "user:match:cancel" MatchCancel(Nothing) Reliable,
+        "user:skip" Skip(Nothing) Reliable,
+        "user:leave" Leave(Nothing) Reliable,
+        "chat:message" Message(Message) Reliable,
+        "chat:typing" Typing(Typing) Volatile,
+        "chat:clear" Clear(Nothing) Reliable,
+    }
+}
+
+vocabulary! {
+    /// All a client may hear.
+    ServerEvent {
+        "connection:established" Established(Box<Established>) Volatile,
+        "connection:closing" Closing(Closing) Volatile,
+        "connection:ping" Ping(Beat) Volatile,
+        "connection:pong" Pong(Beat) Volatile,
+        "ack" Ack(Nothing) Volatile,
+        "auth:renewed" Renewed(Renewed) Reliable,
+        "user:idle" Idle(Nothing) Reliable,
+        "user:matching" Matching(Matching) Reliable,
+        "user:matched" Matched(Matched) Reliable,
+        "user:unmatched" Unmatched(Unmatched) Reliable,
+        "user:status" Status(PartnerStatus) Reliable,
+        "chat:message" Message(MessageOut) Reliable,
+        "chat:delivered" Delivered(Delivered) Reliable,
+        "chat:typing" Typing(Typing) Volatile,
+        "chat:clear" Clear(Cleared) Reliable,
+        "error" Error(Refusal) Reliable,
+    }
+}
+
+impl ClientEvent {
+    /// The rules that the shape of the data alone does not state.
+    ///
+    /// # Errors
+    /// The refusal, with the event's name and the id inside it.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let checked = match self {
+            Self::Hello(hello) => hello.check(),
+            Self::Match(wish) => wish.check(),
+            Self::Message(message) => message.check(),
+            Self::Ping(_)
+            | Self::Pong(_)
+            | Self::Ack(_)
+            | Self::Renew(_)
+            | Self::MatchCancel(_)
+            | Self::Skip(_)
+            | Self::Leave(_)
+            | Self::Typing(_)
+            | Self::Clear(_) => Ok(()),
+        };
+        checked.map_err(|refusal| refusal.of(self.name()))
+    }
+}
+
+/// `{}`: an event that says everything by its name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// The first frame of every link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Hello {
+    /// Must be [`PROTOCOL`](super::PROTOCOL).
+    pub protocol: u32,
+    /// The person's access token.
+    pub token: String,
+    /// The program that speaks.
+    pub client: ClientInfo,
+    /// The session to go on with, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
+}
+
+/// The program that speaks, as it names itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClientInfo {
+    /// The program's name, at most [`MAX_TAG`] bytes.
+    pub name: String,
+    /// Its version, at most [`MAX_TAG`] bytes.
+    pub version: String,
+    /// One session a device: a second one of the same id supersedes the first. At most 64 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+}
+
+/// What a client shows to go on with its session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Resume {
+    /// The session's name.
+    pub session: SessionId,
+    /// Its secret.
+    pub key: SessionKey,
+    /// The highest `seq` the client has received in it.
+    pub received: u64,
+}
+
+impl Check for Hello {
+    fn check(&self) -> Result<(), Refusal> {
+        let ClientInfo { name, version, device_id } = &self.client;
+        tag("client.name", name)?;
+        tag("client.version", version)?;
+        match device_id {
+            Some(id) if id.is_empty() || id.chars().count() > super::ids::MAX_CLIENT_ID => {
+                Err(invalid("client.deviceId has 1 to 64 characters"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A beat of the heart: answer a ping with a pong of the same `t`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beat {
+    /// Whatever the sender wants back, usually its clock in milliseconds.
+    pub t: f64,
+}
+
+/// A newer token for the session that stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renew {
+    /// An access token of the same person.
+    pub token: String,
+}
+
+/// Whom a person would like to meet. What is absent or empty asks for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wish {
+    /// Someone who shares at least one of these; compared without regard to case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interests: Vec<String>,
+    /// Someone who speaks at least one of these (BCP 47, such as `en` or `pt-BR`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub languages: Vec<String>,
+    /// Someone in the same region; a name the app chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Someone who wants to talk the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<Media>,
+}
+
+/// How people want to talk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Media {
+    /// In writing.
+    Text,
+    /// In an audio call.
+    Audio,
+    /// In a video call.
+    Video,
+}
+
+impl Check for Wish {
+    fn check(&self) -> Result<(), Refusal> {
+        if self.interests.len() > MAX_INTERESTS {
+            return Err(invalid(format!("at most {MAX_INTERESTS} interests")));
+        }
+        if self.languages.len() > MAX_LANGUAGES {
+            return Err(invalid(format!("at most {MAX_LANGUAGES} languages")));
+        }
+        self.interests.iter().try_for_each(|interest| tag("an interest", interest))?;
+        self.languages.iter().try_for_each(|language| tag("a language", language))?;
+        self.region.iter().try_for_each(|region| tag("region", region))
+    }
+}
+
+/// What a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MessageKind {
+    /// Words.
+    Text,
+    /// A file, named by its content.
+    File,
+    /// A voice note, named by its content.
+    Voice,
+}
+
+/// One message to the partner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// Made by the sender; comes back in `chat:delivered`.
+    pub id: MessageId,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: MessageKind,
+    /// At most [`MAX_TEXT`] bytes.
+    pub content: String,
+    /// The sender's clock, accepted for the original API's sake; the server stamps its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<Timestamp>,
+}
+
+/// A point in time as clients of the original API write it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Timestamp {
+    /// Milliseconds since 1970.
+    Number(f64),
+    /// RFC 3339.
+    Text(String),
+}
+
+impl Check for Message {
+    fn check(&self) -> Result<(), Refusal> {
+        if self.content.len() > MAX_TEXT {
+            let refusal = Refusal::new(
+                ErrorCode::TextTooLong,
+                format!("A message holds at most {MAX_TEXT} bytes of text; this one has {}.", self.content.len()),
+            );
+            return Err(refusal.with_id(self.id.as_str()));
+        }
+        if self.content.is_empty() {
+            return Err(invalid("content is empty").with_id(self.id.as_str()));
+        }
+        Ok(())
+    }
+}
+
+/// Whether someone is typing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Typing {
+    /// They are, or have stopped.
+    pub typing: bool,
+}
+
+/// The answer to a hello.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Established {
+    /// The session's name, for `resume`.
+    pub session: SessionId,
+    /// Its secret, for `resume`.
+    pub key: SessionKey,
+    /// Whether the session that was asked for goes on. If not, all numbers start again at 1.
+    pub resumed: bool,
+    /// The highest `seq` the server has received in this session: send what comes after it.
+    pub received: u64,
+    /// Why the session that was asked for does not go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
+    /// Who the token says is speaking.
+    pub user: PublicUser,
+    /// Sizes and rates this client must keep to.
+    pub limits: ClientLimits,
+    /// A link that is silent this long is worth a ping, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// How long the session waits for its client after a lost link, in milliseconds.
+    pub resume_window_ms: u64,
+    /// What the person was doing when the link was lost; `idle` in a new session.
+    pub state: Doing,
+    /// The conversation that goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<Matched>,
+}
+
+/// What a person is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Doing {
+    /// Nothing.
+    Idle,
+    /// Waiting for a partner.
+    Waiting,
+    /// In a conversation.
+    Talking,
+}
+
+/// Why a session could not be resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lost {
+    /// No such session here for this person and key: it expired, ended, or never was.
+    Unknown,
+    /// The client says it has received what was never sent.
+    Mismatch,
+}
+
+/// The sizes and rates a client must keep to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientLimits {
+    /// Largest frame, bytes.
+    pub frame: usize,
+    /// Longest text of a message, bytes of UTF-8.
+    pub text: usize,
+    /// Realtime events a minute, typing and acknowledgements not counted.
+    pub events_per_minute: u32,
+}
+
+/// A person as others may see them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublicUser {
+    /// The account's id.
+    pub id: UserId,
+    /// The name they go by.
+    pub username: String,
+    /// A throw-away account.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub guest: bool,
+}
+
+/// The last frame of a link that the server closes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Closing {
+    /// The number, as in the close code.
+    pub code: u16,
+    /// Its stable name.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+    /// Whether to come back.
+    pub reconnect: bool,
+    /// When to come back, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Closing {
+    /// The farewell for `reason`, with its usual sentence.
+    pub fn new(reason: CloseReason) -> Self {
+        Self::because(reason, reason.message())
+    }
+
+    /// The farewell for `reason`, with a sentence of its own.
+    pub fn because(reason: CloseReason, message: impl Into<String>) -> Self {
+        Self {
+            code: reason.code(),
+            reason: reason.name().to_owned(),
+            message: message.into(),
+            reconnect: reason.reconnect(),
+            retry_after_ms: None,
+        }
+    }
+
+    /// The same, saying when to come back.
+    pub fn retry_after_ms(mut self, wait: u64) -> Self {
+        self.retry_after_ms = Some(wait);
+        self
+    }
+}
+
+/// The renewed token was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Renewed {
+    /// When it ends, RFC 3339.
+    pub expires_at: String,
+}
+
+/// A partner is being looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Matching {
+    /// How narrow the search is by now.
+    pub stage: Stage,
+    /// How long the person has waited so far, in milliseconds.
+    pub waited_ms: u64,
+    /// When the search widens next, in milliseconds from now; absent: it is as wide as it gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub widens_in_ms: Option<u64>,
+}
+
+/// How narrow a search is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// All that was asked for must be shared.
+    Exact,
+    /// Interests need not be shared any more.
+    Wider,
+    /// Anyone, a recent partner too.
+    Anyone,
+}
+
+/// A partner was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Matched {
+    /// The conversation's name.
+    pub conversation: ConversationId,
+    /// The partner.
+    pub matched_user: PublicUser,
+    /// This side's part in WebRTC's perfect negotiation.
+    pub role: Role,
+    /// The interests both named.
+    pub common: Vec<String>,
+}
+
+/// A side's part in perfect negotiation (WebRTC): the polite one yields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Rolls back when offers collide.
+    Polite,
+    /// Ignores a colliding offer.
+    Impolite,
+}
+
+/// The conversation is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unmatched {
+    /// Which one.
+    pub conversation: ConversationId,
+    /// Why.
+    pub reason: Ending,
+}
+
+/// Why a conversation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ending {
+    /// The partner left.
+    Left,
+    /// The partner looks for someone else.
+    Skipped,
+    /// The partner did not come back in time.
+    Disconnected,
+    /// The partner blocked this person.
+    Blocked,
+    /// The service ended it.
+    Ended,
+}
+
+/// How the partner is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartnerStatus {
+    /// Reachable or not.
+    pub status: Presence,
+}
+
+/// Whether a person can be reached at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    /// They have a link.
+    Online,
+    /// Their link is lost, their session waits for them.
+    Reconnecting,
+    /// They look elsewhere.
+    Away,
+}
+
+/// A message of the partner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageOut {
+    /// The sender's id of it; drop one that was seen.
+    pub id: MessageId,
+    /// Who wrote it.
+    pub from: UserId,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: MessageKind,
+    /// The text.
+    pub content: String,
+    /// When the server took it, in milliseconds since 1970.
+    pub timestamp: u64,
+}
+
+/// The partner's client has acknowledged a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The message.
+    pub id: MessageId,
+}
+
+/// The conversation's messages were cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cleared {
+    /// Who cleared them.
+    pub by: UserId,
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::InvalidData, message)
+}
+
+fn tag(what: &str, text: &str) -> Result<(), Refusal> {
+    if text.trim().is_empty() || text.len() > MAX_TAG || text.chars().any(char::is_control) {
+        return Err(invalid(format!("{what} has 1 to {MAX_TAG} bytes and no control characters")));
+    }
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! The wire: every word that crosses a link, and nothing else.
+//!
+//! Owns: the ids, the two event vocabularies ([`ClientEvent`], [`ServerEvent`]), the frame that
+//! carries them, the numbering that makes them reliable, and the two closed lists of what can go
+//! wrong ([`ErrorCode`]: the session goes on; [`CloseReason`]: it ends).
+//!
+//! Must not know: IO, clocks, tokio, or any other module of this crate. Everything here is a pure
+//! function or a plain value, so that it is tested without a network. `docs/protocol.md` is the same
+//! contract in prose; its examples are the golden files of `tests/golden`.
+
+mod event;
+mod frame;
+mod ids;
+mod numbering;
+mod reason;
+
+pub use event::*;
+pub use frame::{ClientFrame, Encoded, MAX_FRAME, ServerFrame, write_ack, write_frame};
+pub use ids::*;
+pub use numbering::{Arrival, Inbound, Outbound};
+pub use reason::{CloseReason, ErrorCode, Refusal};
+
+/// The version of the wire that this build speaks; `connection:hello` must name it.
+pub const PROTOCOL: u32 = 1;
