@@ -1,0 +1,98 @@
+//! Settings: raw text in, one checked and typed [`Config`] out, or an error that names the key, the
+//! value and the remedy.
+//!
+//! Owns: reading `config/duologue.toml`, `.env` and the environment. Nothing else in this crate reads
+//! the environment. Must not know: what the settings are for.
+
+mod raw;
+mod settings;
+
+use std::path::{Path, PathBuf};
+
+pub use self::settings::{
+    Auth, Config, Environment, Files, Limits, Listen, Log, Matching, Origins, Public, Secret, Session, Store, Tls,
+};
+
+/// Read when no other file is named, if it is there.
+const USUAL_FILE: &str = "config/duologue.toml";
+
+/// What is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no TOML, or has a key that does not exist or a value of the wrong type.
+    #[error("{path}: {message}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Where in it, and what is wrong.
+        message: String,
+    },
+    /// A value that makes no sense.
+    #[error("{key} = {value}: {remedy}")]
+    Value {
+        /// The key, or the environment variable.
+        key: String,
+        /// What it is set to; secrets are not shown.
+        value: String,
+        /// What to set it to.
+        remedy: String,
+    },
+    /// A variable whose name begins with `DUOLOGUE_` but names no key.
+    #[error("{0} names no setting; see config/duologue.toml for those there are")]
+    UnknownVariable(String),
+}
+
+impl Error {
+    fn value(key: &str, value: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Value { key: key.to_owned(), value: value.into(), remedy: remedy.into() }
+    }
+}
+
+/// The settings of this process: the file, then `.env`, then the environment, the last wins.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn from_process(file: Option<&Path>) -> Result<Config, Error> {
+    let mut variables: Vec<(String, String)> = match dotenvy::from_path_iter(".env") {
+        Ok(lines) => lines.collect::<Result<_, _>>().map_err(|error| Error::File {
+            path: ".env".into(),
+            message: error.to_string(),
+        })?,
+        Err(error) if error.not_found() => Vec::new(),
+        Err(error) => return Err(Error::File { path: ".env".into(), message: error.to_string() }),
+    };
+    variables.extend(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))));
+    let usual = Path::new(USUAL_FILE);
+    load(file.or_else(|| usual.exists().then_some(usual)), variables)
+}
+
+/// The settings of a file and of variables, of which a later one of the same name wins.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn load(file: Option<&Path>, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config, Error> {
+    let mut layers = match file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+            raw::Layers::of_file(&text).map_err(|error| Error::File { path: path.to_owned(), message: error.to_string() })?
+        }
+        None => raw::Layers::default(),
+    };
+    for (name, value) in variables {
+        layers.set(&name, &value)?;
+    }
+    settings::check(layers)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

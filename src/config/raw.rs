@@ -1,0 +1,132 @@
+//! The settings as they are written, unchecked. Each key of the file is also a variable:
+//! `listen.https` is `DUOLOGUE_LISTEN_HTTPS`. The original API's own names are mapped onto keys.
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::Error;
+
+/// Declares a section whose every key is optional, and the list of their names.
+macro_rules! section {
+    ($section:ident { $($key:ident: $type:ty,)* }) => {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(super) struct $section { $(pub(super) $key: Option<$type>,)* }
+        impl $section { const KEYS: &[&str] = &[$(stringify!($key)),*]; }
+    };
+}
+
+section!(Server { environment: String, data: String, });
+section!(Listen { http: String, https: String, quic: String, });
+section!(Public { host: String, https_port: u16, quic_port: u16, stats_token: String, });
+section!(Tls { certificate: String, key: String, folder: String, });
+section!(Origins { allow: Vec<String>, allow_absent: bool, });
+section!(Auth { jwt_secret: String, token_life: String, guests: bool, guest_life: String, });
+section!(Session {
+    hello_timeout_ms: u64, resume_window_ms: u64, outbox_bytes: u64, per_user: u64, ping_talking_ms: u64,
+    dead_talking_ms: u64, ping_idle_ms: u64, dead_idle_ms: u64, write_timeout_ms: u64, drain_ms: u64,
+});
+section!(Limits { events_per_minute: u32, matches_per_minute: u32, typing_per_minute: u32, max_sessions: u64, });
+section!(Matching { wider_after_ms: u64, anyone_after_ms: u64, avoid_last: u64, });
+section!(Files { max_bytes: u64, max_voice_seconds: u64, });
+section!(Log { level: String, });
+
+macro_rules! raw {
+    ($($name:ident: $section:ident,)*) => {
+        /// All sections.
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(super) struct Raw { $(pub(super) $name: $section,)* }
+
+        /// Every key there is.
+        const KEYS: &[(&str, &[&str])] = &[$((stringify!($name), $section::KEYS)),*];
+    };
+}
+
+raw! {
+    server: Server, listen: Listen, public: Public, tls: Tls, origins: Origins, auth: Auth,
+    session: Session, limits: Limits, matching: Matching, files: Files, log: Log,
+}
+
+/// The file's settings with variables laid over them.
+#[derive(Default)]
+pub(super) struct Layers {
+    table: Table,
+    /// Names of the original's settings that this version cannot honour.
+    pub(super) unsupported: Vec<&'static str>,
+}
+
+impl Layers {
+    /// Begins with the text of a file.
+    pub(super) fn of_file(text: &str) -> Result<Self, toml::de::Error> {
+        // Read as settings too, for an error that shows the line.
+        toml::from_str::<Raw>(text)?;
+        Ok(Self { table: toml::from_str(text)?, unsupported: Vec::new() })
+    }
+
+    /// All layers as one.
+    pub(super) fn read(self) -> Raw {
+        Raw::deserialize(self.table).expect("the file and each variable were read before")
+    }
+
+    /// Takes a variable of the environment; those that are none of ours are passed over.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        let (section, key) = match name {
+            "NODE_ENV" => ("server", "environment"),
+            "CORS_ORIGIN" => ("origins", "allow"),
+            "JWT_SECRET" => ("auth", "jwt_secret"),
+            "JWT_EXPIRES_IN" => ("auth", "token_life"),
+            "MAX_FILE_SIZE" => ("files", "max_bytes"),
+            "MAX_VOICE_DURATION" => ("files", "max_voice_seconds"),
+            "PORT" => {
+                let port: u16 = value
+                    .parse()
+                    .map_err(|_| Error::value(name, value, "a port is a number from 0 to 65535"))?;
+                return self.put(name, "listen", "http", &port.to_string());
+            }
+            "MONGODB_URI" => return self.note("MONGODB_URI"),
+            "REDIS_URL" => return self.note("REDIS_URL"),
+            _ => match name.strip_prefix("DUOLOGUE_") {
+                Some(rest) => known(&rest.to_lowercase()).ok_or_else(|| Error::UnknownVariable(name.to_owned()))?,
+                None => return Ok(()),
+            },
+        };
+        self.put(name, section, key, value)
+    }
+
+    fn note(&mut self, name: &'static str) -> Result<(), Error> {
+        if !self.unsupported.contains(&name) {
+            self.unsupported.push(name);
+        }
+        Ok(())
+    }
+
+    /// Reads one value as its key wants it, by way of the same rules as the file's.
+    fn put(&mut self, name: &str, section: &'static str, key: &'static str, value: &str) -> Result<(), Error> {
+        let list = || Value::Array(value.split(',').map(str::trim).filter(|it| !it.is_empty()).map(Value::from).collect());
+        let candidates = [
+            Some(Value::String(value.to_owned())),
+            value.parse().ok().map(Value::Integer),
+            value.parse().ok().map(Value::Boolean),
+            Some(list()),
+        ];
+        for candidate in candidates.into_iter().flatten() {
+            let table = Table::from_iter([(key.to_owned(), candidate.clone())]);
+            let alone = Table::from_iter([(section.to_owned(), Value::Table(table))]);
+            if Raw::deserialize(alone).is_ok() {
+                let table = self.table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+                table.as_table_mut().expect("sections are tables").insert(key.to_owned(), candidate);
+                return Ok(());
+            }
+        }
+        Err(Error::value(name, value, format!("not a value for {section}.{key}; see config/duologue.toml")))
+    }
+}
+
+/// `listen_https` -> `("listen", "https")`, if there is such a key.
+fn known(name: &str) -> Option<(&'static str, &'static str)> {
+    KEYS.iter().find_map(|(section, keys)| {
+        let key = name.strip_prefix(section)?.strip_prefix('_')?;
+        keys.iter().find(|known| **known == key).map(|key| (*section, *key))
+    })
+}
