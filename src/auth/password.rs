@@ -1,0 +1,161 @@
+//! Passwords: argon2id on one thread of its own, behind a short queue, so that a flood of logins
+//! costs one core and not the service.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, PasswordHash, Version};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+/// Memory of one hash, KiB; passes; lanes. (OWASP's second choice; some 30 ms a hash.)
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+/// Hashes that may wait; one more is refused at once.
+const QUEUE: usize = 32;
+/// Longest wait for an answer, the hash itself included.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// Length of a password, in characters.
+const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
+/// The commonest passwords of 8 and more characters, refused.
+const COMMON: &str = include_str!("common_passwords.txt");
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Too many wait, or it took too long.
+    #[error("Too many people are logging in at this moment. Try again in a few seconds.")]
+    Busy,
+    /// The hash could not be made.
+    #[error("The password could not be hashed.")]
+    Failed,
+}
+
+/// Why a password will not do; `None`: it will.
+pub fn weakness(password: &str) -> Option<(&'static str, String)> {
+    let length = password.chars().count();
+    if !LENGTH.contains(&length) {
+        let (least, most) = (LENGTH.start(), LENGTH.end());
+        return Some(("length", format!("A password has {least} to {most} characters; this one has {length}.")));
+    }
+    let lower = password.to_lowercase();
+    let common = COMMON.lines().any(|line| line == lower);
+    common.then(|| ("common", "This password is among the most used ones. Choose another.".to_owned()))
+}
+
+/// The thread that hashes. Clones send to the same.
+#[derive(Clone)]
+pub struct Hasher(SyncSender<Job>);
+
+struct Job {
+    task: Task,
+    deadline: Instant,
+}
+
+enum Task {
+    Hash(String, oneshot::Sender<Result<String, Error>>),
+    /// Against `None`, the time is spent and the answer is no.
+    Verify(String, Option<String>, oneshot::Sender<bool>),
+}
+
+impl Hasher {
+    /// Starts the thread. It ends with the last clone.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start() -> std::io::Result<Self> {
+        let (jobs, queue) = sync_channel(QUEUE);
+        std::thread::Builder::new().name("password-hasher".to_owned()).spawn(move || work(&queue))?;
+        Ok(Self(jobs))
+    }
+
+    /// The PHC string of a password.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Failed`].
+    pub async fn hash(&self, password: String) -> Result<String, Error> {
+        self.ask(|answer| Task::Hash(password, answer)).await?
+    }
+
+    /// Whether a password is the one of this PHC string; without one, no, after the same time.
+    ///
+    /// # Errors
+    /// [`Error::Busy`].
+    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
+        self.ask(|answer| Task::Verify(password, hash, answer)).await
+    }
+
+    async fn ask<T>(&self, task: impl FnOnce(oneshot::Sender<T>) -> Task) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        let deadline = Instant::now() + DEADLINE;
+        self.0.try_send(Job { task: task(answer), deadline }).map_err(|_| Error::Busy)?;
+        match timeout_at(deadline, answered).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Err(Error::Busy),
+        }
+    }
+}
+
+fn work(queue: &Receiver<Job>) {
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("these parameters are within argon2's bounds");
+    let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let dummy = hash(&argon, "a password that nobody has").unwrap_or_default();
+    while let Ok(Job { task, deadline }) = queue.recv() {
+        // Nobody waits for it any more.
+        if Instant::now() >= deadline {
+            continue;
+        }
+        // An answer that nobody takes is no fault: the asker has given up.
+        match task {
+            Task::Hash(password, answer) => {
+                let _ = answer.send(hash(&argon, &password));
+            }
+            Task::Verify(password, known, answer) => {
+                let text = known.as_deref().unwrap_or(&dummy);
+                let matches = PasswordHash::new(text)
+                    .is_ok_and(|parsed| argon.verify_password(password.as_bytes(), &parsed).is_ok());
+                let _ = answer.send(matches && known.is_some());
+            }
+        }
+    }
+}
+
+fn hash(argon: &Argon2<'_>, password: &str) -> Result<String, Error> {
+    argon.hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(|_| Error::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_is_verified_against_its_own_hash_only() {
+        let hasher = Hasher::start().unwrap();
+        let hash = hasher.hash("Password123".into()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert_eq!(hasher.verify("Password123".into(), Some(hash.clone())).await, Ok(true));
+        assert_eq!(hasher.verify("password123".into(), Some(hash)).await, Ok(false));
+        assert_eq!(hasher.verify("a password that nobody has".into(), None).await, Ok(false));
+        assert_eq!(hasher.verify("x".into(), Some("no PHC string".into())).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_refused_and_does_not_pile_up() {
+        let hasher = Hasher::start().unwrap();
+        let flood = (0..QUEUE * 4).map(|_| hasher.verify("Password123".into(), None));
+        let answers = futures_util::future::join_all(flood).await;
+        assert!(answers.contains(&Err(Error::Busy)) && answers.contains(&Ok(false)));
+        assert_eq!(hasher.verify("Password123".into(), None).await, Ok(false), "works again afterwards");
+    }
+
+    #[test]
+    fn weak_passwords_are_told_why() {
+        assert_eq!(weakness("Password123"), None, "the sample of the original's documentation");
+        assert_eq!(weakness("short").map(|(code, _)| code), Some("length"));
+        assert_eq!(weakness(&"x".repeat(129)).map(|(code, _)| code), Some("length"));
+        assert_eq!(weakness("PassWord1").map(|(code, _)| code), Some("common"));
+        assert_eq!(weakness("çççççççç"), None, "counted in characters");
+    }
+}

@@ -1,0 +1,336 @@
+//! Accounts: registering, logging in, guests, and who a token belongs to.
+//!
+//! Guests are never stored: a guest is what its token says, for as long as the token lives.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use serde::Serialize;
+
+use crate::auth::password::{self, Hasher};
+use crate::auth::{Identity, token};
+use crate::config::{self, Config};
+use crate::protocol::UserId;
+use crate::store::{self, Device, Store, User, new_user_id};
+
+/// Length of a username, in characters.
+const USERNAME: std::ops::RangeInclusive<usize> = 3..=32;
+/// Longest email address (RFC 5321 section 4.5.3.1.3, less the brackets).
+const EMAIL: usize = 254;
+/// Longest any call to the store may take before it counts as away.
+const STORE_DEADLINE: Duration = Duration::from_secs(3);
+
+const ADJECTIVES: [&str; 24] = [
+    "Amber", "Bold", "Bright", "Calm", "Clever", "Coral", "Curious", "Gentle", "Golden", "Honest", "Jolly", "Kind",
+    "Lively", "Lucky", "Mellow", "Merry", "Nimble", "Patient", "Quiet", "Silver", "Sunny", "Swift", "Warm", "Witty",
+];
+const ANIMALS: [&str; 24] = [
+    "Badger", "Beaver", "Crane", "Deer", "Dolphin", "Falcon", "Finch", "Fox", "Hare", "Heron", "Koala", "Lark", "Lynx",
+    "Marten", "Otter", "Owl", "Panda", "Puffin", "Raven", "Robin", "Seal", "Swan", "Tern", "Wren",
+];
+
+/// What is wrong with one field of a form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The field.
+    pub field: &'static str,
+    /// Stable, for programs.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+/// Why someone was not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The form is not filled in right.
+    #[error("Some fields need another look.")]
+    Invalid(Vec<Problem>),
+    /// Someone has this name.
+    #[error("This username is taken. Choose another.")]
+    UsernameTaken,
+    /// Someone has this address.
+    #[error("This email address is registered already. Log in instead.")]
+    EmailTaken,
+    /// No such person, or not their password: which of the two is not told.
+    #[error("The email address or the password is wrong.")]
+    CredentialsWrong,
+    /// Guests are not let in here.
+    #[error("Guests are not let in here. Sign up instead.")]
+    GuestsDisabled,
+    /// The token is not good.
+    #[error(transparent)]
+    Token(#[from] token::Error),
+    /// Too many log in at once.
+    #[error(transparent)]
+    Busy(#[from] password::Error),
+    /// The store is away.
+    #[error("{0}")]
+    Unavailable(#[source] store::Error),
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::UsernameTaken => Self::UsernameTaken,
+            store::Error::EmailTaken => Self::EmailTaken,
+            store::Error::NoSuchUser => Self::Token(token::Error::UserGone),
+            store::Error::Unavailable(_) => Self::Unavailable(error),
+        }
+    }
+}
+
+/// A form to register with.
+pub struct NewAccount {
+    /// 3 to 32 characters.
+    pub username: String,
+    /// At most 254 characters.
+    pub email: String,
+    /// 8 to 128 characters.
+    pub password: String,
+}
+
+/// A person as they see themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The id.
+    pub id: UserId,
+    /// The name.
+    pub username: String,
+    /// The address; guests have none.
+    pub email: Option<String>,
+    /// A throw-away account.
+    pub guest: bool,
+    /// When it was made.
+    pub created_at: SystemTime,
+}
+
+/// Someone who was let in.
+#[derive(Debug)]
+pub struct Entered {
+    /// Their access token.
+    pub token: String,
+    /// Who they are.
+    pub account: Account,
+}
+
+/// The accounts of this service. Clones are the same.
+#[derive(Clone)]
+pub struct Accounts(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    hasher: Hasher,
+    tokens: token::Tokens,
+    policy: config::Auth,
+}
+
+impl Accounts {
+    /// Accounts kept in `store`.
+    ///
+    /// # Errors
+    /// The thread for passwords cannot be started.
+    pub fn new(store: Arc<dyn Store>, config: &Config) -> std::io::Result<Self> {
+        let tokens = token::Tokens::new(&config.auth.secret);
+        Ok(Self(Arc::new(Inner { store, hasher: Hasher::start()?, tokens, policy: config.auth.clone() })))
+    }
+
+    /// Makes an account and lets its owner in.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every problem at once, [`Error::UsernameTaken`], [`Error::EmailTaken`],
+    /// [`Error::Busy`], [`Error::Unavailable`].
+    pub async fn register(&self, new: NewAccount) -> Result<Entered, Error> {
+        let NewAccount { username, email, password } = new;
+        let problems: Vec<_> = [
+            username_problem(&username),
+            email_problem(&email),
+            password::weakness(&password).map(|(code, message)| Problem { field: "password", code, message }),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if !problems.is_empty() {
+            return Err(Error::Invalid(problems));
+        }
+        let password_hash = self.0.hasher.hash(password).await?;
+        let now = to_millis(SystemTime::now());
+        let id = new_user_id(now);
+        let user = User { id, username, email, password_hash, created_at: now, last_seen: now };
+        within(self.0.store.create_user(user.clone())).await?;
+        self.enter(account(user), self.0.policy.token_life)
+    }
+
+    /// Lets someone in who has an account.
+    ///
+    /// # Errors
+    /// [`Error::CredentialsWrong`], after the same time whatever was wrong; [`Error::Busy`],
+    /// [`Error::Unavailable`].
+    pub async fn login(&self, email: &str, password: &str) -> Result<Entered, Error> {
+        let user = within(self.0.store.user_by_email(email)).await?;
+        let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let matches = self.0.hasher.verify(password.to_owned(), hash).await?;
+        let user = user.filter(|_| matches).ok_or(Error::CredentialsWrong)?;
+        within(self.0.store.touch(user.id, SystemTime::now())).await?;
+        self.enter(account(user), self.0.policy.token_life)
+    }
+
+    /// Lets anyone in under a made-up name, where that is allowed.
+    ///
+    /// # Errors
+    /// [`Error::GuestsDisabled`].
+    pub fn guest(&self) -> Result<Entered, Error> {
+        if !self.0.policy.guests {
+            return Err(Error::GuestsDisabled);
+        }
+        let mut random = rand::rng();
+        let mut word = |words: &[&'static str]| words.choose(&mut random).copied().unwrap_or_default();
+        let (adjective, animal) = (word(&ADJECTIVES), word(&ANIMALS));
+        let username = format!("{adjective} {animal} {}", random.random_range(10..100));
+        let account = Account {
+            // Random throughout: an ObjectId's counter would tell how many came before.
+            id: UserId::from_bytes(random.random()),
+            username,
+            email: None,
+            guest: true,
+            created_at: to_millis(SystemTime::now()),
+        };
+        self.enter(account, self.0.policy.guest_life)
+    }
+
+    /// Whom a token belongs to, and when it ends. An account must still exist.
+    ///
+    /// # Errors
+    /// [`Error::Token`], [`Error::Unavailable`].
+    pub async fn identify(&self, token: &str) -> Result<(Identity, SystemTime), Error> {
+        let (identity, expires) = self.0.tokens.verify(token, SystemTime::now())?;
+        if identity.guest {
+            return Ok((identity, expires));
+        }
+        let user = within(self.0.store.user(identity.id)).await?.ok_or(token::Error::UserGone)?;
+        Ok((Identity { username: user.username, ..identity }, expires))
+    }
+
+    /// The account that a token belongs to.
+    ///
+    /// # Errors
+    /// As [`identify`](Self::identify).
+    pub async fn me(&self, token: &str) -> Result<Account, Error> {
+        let (identity, expires) = self.0.tokens.verify(token, SystemTime::now())?;
+        if identity.guest {
+            let Identity { id, username, guest } = identity;
+            let created_at = expires.checked_sub(self.0.policy.guest_life).unwrap_or(expires);
+            return Ok(Account { id, username, email: None, guest, created_at });
+        }
+        let user = within(self.0.store.user(identity.id)).await?.ok_or(token::Error::UserGone)?;
+        Ok(account(user))
+    }
+
+    /// Notes a device of whoever a token belongs to; a guest's is not kept.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], and as [`identify`](Self::identify).
+    pub async fn remember_device(&self, token: &str, device: Device) -> Result<Device, Error> {
+        let (identity, _) = self.identify(token).await?;
+        let length = device.id.chars().count();
+        if length == 0 || length > 64 || device.id.chars().any(char::is_control) {
+            let message = "A device id has 1 to 64 characters.".to_owned();
+            return Err(Error::Invalid(vec![Problem { field: "deviceId", code: "length", message }]));
+        }
+        if !identity.guest {
+            within(self.0.store.remember_device(identity.id, device.clone())).await?;
+        }
+        Ok(device)
+    }
+
+    /// How many accounts there are.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn count(&self) -> Result<u64, Error> {
+        within(self.0.store.count_users()).await
+    }
+
+    /// Whether accounts can be reached.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn ping(&self) -> Result<(), Error> {
+        within(self.0.store.ping()).await
+    }
+
+    fn enter(&self, account: Account, life: Duration) -> Result<Entered, Error> {
+        let identity = Identity { id: account.id, username: account.username.clone(), guest: account.guest };
+        let token = self.0.tokens.issue(&identity, life, SystemTime::now());
+        let token = token.map_err(|error| Error::Unavailable(store::Error::Unavailable(error.into())))?;
+        Ok(Entered { token, account })
+    }
+}
+
+async fn within<T>(call: impl Future<Output = Result<T, store::Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(STORE_DEADLINE, call).await {
+        Ok(answer) => Ok(answer?),
+        Err(late) => Err(Error::Unavailable(store::Error::Unavailable(late.into()))),
+    }
+}
+
+fn account(user: User) -> Account {
+    let User { id, username, email, created_at, .. } = user;
+    Account { id, username, email: Some(email), guest: false, created_at }
+}
+
+fn to_millis(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_millis(since.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
+fn username_problem(name: &str) -> Option<Problem> {
+    let problem = |code, message: String| Some(Problem { field: "username", code, message });
+    let length = name.chars().count();
+    if !USERNAME.contains(&length) {
+        let (least, most) = (USERNAME.start(), USERNAME.end());
+        return problem("length", format!("A username has {least} to {most} characters; this one has {length}."));
+    }
+    let allowed = |c: char| c.is_alphanumeric() || " ._-'".contains(c);
+    if name.trim() != name || !name.chars().all(allowed) {
+        return problem("characters", "A username has letters, digits, spaces inside, and . _ - ' only.".to_owned());
+    }
+    None
+}
+
+/// The shape that every address has; whether anyone reads it only a letter can tell.
+fn email_problem(email: &str) -> Option<Problem> {
+    let well_formed = email.len() <= EMAIL
+        && !email.chars().any(|c| c.is_whitespace() || c.is_control() || "<>(),;:\\\"[]".contains(c))
+        && email.rsplit_once('@').is_some_and(|(name, host)| {
+            !name.is_empty()
+                && !name.contains('@')
+                && host.split('.').count() > 1
+                && host.split('.').all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'))
+        });
+    let message = "This is not an email address such as name@example.org.".to_owned();
+    (!well_formed).then_some(Problem { field: "email", code: "format", message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_judged_by_their_shape() {
+        for good in ["Ada", "Zoë L.", "o'neil_7", "李小龙", "ab-c"] {
+            assert_eq!(username_problem(good), None, "{good}");
+        }
+        for bad in ["ab", &"x".repeat(33), " ada", "a\u{202e}da", "a\nda", "<b>x</b>"] {
+            assert!(username_problem(bad).is_some(), "{bad}");
+        }
+        for good in ["a@b.c", "ada.l+x@sub.example.org", "ö@müller.de"] {
+            assert_eq!(email_problem(good), None, "{good}");
+        }
+        for bad in ["", "a", "a@b", "@b.c", "a@b..c", "a b@c.d", "a@@b.c", "a@-b.c", "a@b.c\n", &format!("{}@b.c", "x".repeat(251))] {
+            assert!(email_problem(bad).is_some(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What outlives the process: accounts and their devices. Nothing that is said.
+//!
+//! Owns: the [`Store`] trait, its records and errors, and the choice of the backend. A backend is
+//! one file; the suite in `conformance.rs` holds all of them to the same behaviour.
+//!
+//! Must not know: tokens, passwords in clear, conversations.
+
+#[cfg(test)]
+mod conformance;
+mod sqlite;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures_util::future::BoxFuture;
+
+use crate::config::{self, Config};
+use crate::protocol::UserId;
+
+/// Devices kept for each person; the ones not seen for longest are forgotten.
+pub const MAX_DEVICES: usize = 20;
+
+/// Why the store did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Someone has this name, in whatever case.
+    #[error("This username is taken.")]
+    UsernameTaken,
+    /// Someone has this address, in whatever case.
+    #[error("This email address is registered already.")]
+    EmailTaken,
+    /// There is no such person.
+    #[error("There is no such user.")]
+    NoSuchUser,
+    /// The store cannot be reached, or has failed.
+    #[error("Accounts cannot be reached at the moment. Try again shortly.")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A person's account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// 24 hex digits, made by [`new_user_id`].
+    pub id: UserId,
+    /// As they wrote it.
+    pub username: String,
+    /// As they wrote it.
+    pub email: String,
+    /// A PHC string.
+    pub password_hash: String,
+    /// When it was made, to the millisecond.
+    pub created_at: SystemTime,
+    /// When they were last here, to the millisecond.
+    pub last_seen: SystemTime,
+}
+
+/// A device that a person has named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// The client's own id of it.
+    pub id: String,
+    /// The browser, as far as it tells.
+    pub name: String,
+    /// The operating system, as far as it tells.
+    pub platform: String,
+    /// When it was last named, to the millisecond.
+    pub last_seen: SystemTime,
+}
+
+/// A place for accounts. Every method is one atomic step.
+pub trait Store: Send + Sync {
+    /// Keeps a new account. Names and addresses are unique without regard to case.
+    fn create_user(&self, user: User) -> BoxFuture<'_, Result<(), Error>>;
+    /// The account of this id.
+    fn user(&self, id: UserId) -> BoxFuture<'_, Result<Option<User>, Error>>;
+    /// The account of this address, in whatever case.
+    fn user_by_email(&self, email: &str) -> BoxFuture<'_, Result<Option<User>, Error>>;
+    /// How many accounts there are.
+    fn count_users(&self) -> BoxFuture<'_, Result<u64, Error>>;
+    /// Notes that someone was here. [`Error::NoSuchUser`].
+    fn touch(&self, id: UserId, now: SystemTime) -> BoxFuture<'_, Result<(), Error>>;
+    /// Notes a device, newest first, at most [`MAX_DEVICES`]. [`Error::NoSuchUser`].
+    fn remember_device(&self, id: UserId, device: Device) -> BoxFuture<'_, Result<(), Error>>;
+    /// A person's devices, newest first.
+    fn devices(&self, id: UserId) -> BoxFuture<'_, Result<Vec<Device>, Error>>;
+    /// Forgets an account and all that belongs to it. False: there was none.
+    fn delete_user(&self, id: UserId) -> BoxFuture<'_, Result<bool, Error>>;
+    /// Whether the store can be reached.
+    fn ping(&self) -> BoxFuture<'_, Result<(), Error>>;
+}
+
+/// Opens the configured backend.
+///
+/// # Errors
+/// It cannot be opened.
+pub async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
+    match &config.store {
+        config::Store::Sqlite { path } => Ok(Arc::new(sqlite::Sqlite::open(path).await?)),
+    }
+}
+
+/// A new id in the shape of a MongoDB ObjectId: seconds, five random bytes of the process, a counter.
+pub fn new_user_id(now: SystemTime) -> UserId {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    static PROCESS: std::sync::OnceLock<([u8; 5], u32)> = std::sync::OnceLock::new();
+    let (process, first) = PROCESS.get_or_init(rand::random);
+    let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let count = first.wrapping_add(COUNTER.fetch_add(1, Ordering::Relaxed));
+    let mut id = [0; 12];
+    id[..4].copy_from_slice(&seconds.to_be_bytes()[4..]);
+    id[4..9].copy_from_slice(process);
+    id[9..].copy_from_slice(&count.to_be_bytes()[1..]);
+    UserId::from_bytes(id)
+}
+
+/// Names and addresses are compared in this form.
+fn folded(text: &str) -> String {
+    text.to_lowercase()
+}
