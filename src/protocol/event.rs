@@ -17,13 +17,15 @@ pub const MAX_LANGUAGES: usize = 5;
 /// Longest interest, language, region or client name, in bytes of UTF-8.
 pub const MAX_TAG: usize = 48;
 
-/// Whether an event is numbered and kept until acknowledged.
+/// How an event travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     /// Arrives exactly once, in order, across links.
     Reliable,
     /// May be lost; never delays a reliable one.
     Volatile,
+    /// Belongs to the link itself: not numbered, but never left to a datagram.
+    Link,
 }
 
 /// A rule that the shape of the data alone does not state.
@@ -76,10 +78,10 @@ macro_rules! vocabulary {
 vocabulary! {
     /// All a client may say.
     ClientEvent {
-        "connection:hello" Hello(Hello) Volatile,
+        "connection:hello" Hello(Hello) Link,
         "connection:ping" Ping(Beat) Volatile,
         "connection:pong" Pong(Beat) Volatile,
-        "ack" Ack(Nothing) Volatile,
+        "ack" Ack(Nothing) Link,
         "auth:renew" Renew(Renew) Reliable,
         "user:match" Match(Wish) Reliable,
         "user:match:cancel" MatchCancel(Nothing) Reliable,
@@ -94,11 +96,11 @@ vocabulary! {
 vocabulary! {
     /// All a client may hear.
     ServerEvent {
-        "connection:established" Established(Box<Established>) Volatile,
-        "connection:closing" Closing(Closing) Volatile,
+        "connection:established" Established(Box<Established>) Link,
+        "connection:closing" Closing(Closing) Link,
         "connection:ping" Ping(Beat) Volatile,
         "connection:pong" Pong(Beat) Volatile,
-        "ack" Ack(Nothing) Volatile,
+        "ack" Ack(Nothing) Link,
         "auth:renewed" Renewed(Renewed) Reliable,
         "user:idle" Idle(Nothing) Reliable,
         "user:matching" Matching(Matching) Reliable,

@@ -10,6 +10,8 @@
 
 mod event;
 mod frame;
+#[cfg(test)]
+mod golden;
 mod ids;
 mod numbering;
 mod reason;
