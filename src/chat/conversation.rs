@@ -1,0 +1,180 @@
+//! A pair: what two people may say to each other, and how their talk ends.
+//!
+//! Owns: whether the conversation still stands. Everything that one side posts to the other goes
+//! through one gate, so that nothing of a conversation reaches a person after its end was told:
+//! a late message can never appear inside the next conversation.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Person;
+use crate::outbox::Receipt;
+use crate::protocol::{
+    Cleared, ConversationId, Doing, Ending, ErrorCode, Matched, Message, MessageOut, PartnerStatus, Presence, Refusal,
+    Role, ServerEvent, Typing, Unmatched,
+};
+
+/// A talk of two. Made when they are matched, shared by both.
+pub(super) struct Conversation {
+    id: ConversationId,
+    /// The polite one first.
+    people: [Arc<Person>; 2],
+    common: Vec<String>,
+    /// Raised for each side once its client has acknowledged `user:matched`.
+    told: [Arc<AtomicBool>; 2],
+    over: Mutex<bool>,
+}
+
+/// One side's view of a conversation.
+#[derive(Clone)]
+pub(super) struct Talk {
+    conversation: Arc<Conversation>,
+    side: usize,
+}
+
+impl Conversation {
+    /// Brings two people together and tells both.
+    pub(super) fn begin(id: ConversationId, people: [Arc<Person>; 2], common: Vec<String>) {
+        let told = [Arc::default(), Arc::default()];
+        let conversation = Arc::new(Self { id, people, common, told, over: Mutex::new(false) });
+        // Held while both are told, so that nothing is said in it before.
+        let gate = conversation.gate();
+        for side in 0..2 {
+            let talk = Talk { conversation: Arc::clone(&conversation), side };
+            let matched = ServerEvent::Matched(talk.matched());
+            let person = Arc::clone(talk.me());
+            person.met(talk.partner().member.user.id);
+            person.begin_talk(talk);
+            let flag = Arc::clone(&conversation.told[side]);
+            person.member.outbox.post_with(&matched, Receipt::Flag(flag));
+        }
+        drop(gate);
+    }
+
+    fn gate(&self) -> MutexGuard<'_, bool> {
+        self.over.lock().expect("no code panics while it holds this lock")
+    }
+}
+
+impl Talk {
+    fn me(&self) -> &Arc<Person> {
+        &self.conversation.people[self.side]
+    }
+
+    /// The other one.
+    pub(super) fn partner(&self) -> &Arc<Person> {
+        &self.conversation.people[1 - self.side]
+    }
+
+    /// Whether the conversation still stands.
+    pub(super) fn stands(&self) -> bool {
+        !*self.conversation.gate()
+    }
+
+    /// Whether this side's client is known to have heard of the match.
+    pub(super) fn is_told(&self) -> bool {
+        self.conversation.told[self.side].load(Ordering::Acquire)
+    }
+
+    /// What this side is told of the match.
+    pub(super) fn matched(&self) -> Matched {
+        Matched {
+            conversation: self.conversation.id,
+            matched_user: self.partner().member.user.clone(),
+            role: if self.side == 0 { Role::Polite } else { Role::Impolite },
+            common: self.conversation.common.clone(),
+        }
+    }
+
+    /// Sends a message; the sender hears `chat:delivered` once the partner's client has it.
+    pub(super) fn message(&self, message: Message) -> Result<(), Refusal> {
+        let Message { id, kind, content, timestamp: _ } = message;
+        let from = self.me().member.user.id;
+        let receipt = Receipt::Delivered { to: self.me().member.outbox.clone(), id: id.clone() };
+        let event = ServerEvent::Message(MessageOut { id, from, kind, content, timestamp: unix_millis() });
+        self.say(|| self.partner().member.outbox.post_with(&event, receipt))
+    }
+
+    /// Shows the partner whether this side is typing.
+    pub(super) fn typing(&self, typing: Typing) -> Result<(), Refusal> {
+        self.post(&ServerEvent::Typing(typing))
+    }
+
+    /// Clears the messages on both sides.
+    pub(super) fn clear(&self) -> Result<(), Refusal> {
+        self.post(&ServerEvent::Clear(Cleared { by: self.me().member.user.id }))
+    }
+
+    /// Tells the partner how this side can be reached.
+    pub(super) fn status(&self, status: Presence) -> Result<(), Refusal> {
+        self.post(&ServerEvent::Status(PartnerStatus { status }))
+    }
+
+    /// Ends the conversation, if it still stands, and tells the partner why. Both are free then.
+    pub(super) fn end(&self, reason: Ending) -> bool {
+        let mut over = self.conversation.gate();
+        if std::mem::replace(&mut *over, true) {
+            return false;
+        }
+        // Both are free before either can know of it and look for someone else.
+        for person in &self.conversation.people {
+            person.end_talk(self.conversation.id);
+        }
+        self.partner().member.outbox.post(&ServerEvent::Unmatched(self.unmatched(reason)));
+        true
+    }
+
+    /// What is told of its end.
+    pub(super) fn unmatched(&self, reason: Ending) -> Unmatched {
+        Unmatched { conversation: self.conversation.id, reason }
+    }
+
+    fn post(&self, event: &ServerEvent) -> Result<(), Refusal> {
+        self.say(|| self.partner().member.outbox.post(event))
+    }
+
+    fn say(&self, post: impl FnOnce()) -> Result<(), Refusal> {
+        let over = self.conversation.gate();
+        if *over {
+            return Err(no_conversation());
+        }
+        post();
+        Ok(())
+    }
+}
+
+/// The refusal of what needs a partner.
+pub(super) fn no_conversation() -> Refusal {
+    Refusal::new(ErrorCode::NoConversation, "You are not in a conversation. Find someone first.")
+}
+
+impl Person {
+    /// The conversation that stands, if there is one.
+    pub(super) fn talk(&self) -> Option<Talk> {
+        // The gate is taken with the state's lock free: elsewhere they are taken the other way round.
+        let talk = self.state().talk.clone();
+        talk.filter(Talk::stands)
+    }
+
+    fn begin_talk(&self, talk: Talk) {
+        self.state().talk = Some(talk);
+        self.member.set_doing(Doing::Talking);
+        self.pace.notify_one();
+    }
+
+    /// Forgets a conversation that is over, unless a newer one has begun.
+    fn end_talk(&self, id: ConversationId) {
+        let mut state = self.state();
+        if state.talk.as_ref().is_some_and(|talk| talk.conversation.id == id) {
+            state.talk = None;
+            self.member.set_doing(Doing::Idle);
+            self.pace.notify_one();
+        }
+    }
+}
+
+fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis().try_into().unwrap_or(u64::MAX)
+}

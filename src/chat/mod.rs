@@ -1,0 +1,279 @@
+//! The rules of a conversation: what REST and sessions may ask for, each rule once.
+//!
+//! Owns: the lobby (who waits), the conversations, and through [`Hub`], the register of who is here.
+//!
+//! Must not know: transports, HTTP, links, sequence numbers. What it has to say to a client it posts
+//! into that client's [`Outbox`], which never waits.
+//!
+//! Locks, in the order in which they may be held together: lobby, a conversation's gate, a person's
+//! state, an outbox. None is held across an await.
+
+pub mod accounts;
+mod conversation;
+mod lobby;
+mod matchmaker;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+pub use self::accounts::Accounts;
+use self::conversation::{Talk, no_conversation};
+use self::lobby::Lobby;
+use crate::config;
+use crate::hub::{Door, Hub, Member, Seat};
+use crate::outbox::Outbox;
+use crate::protocol::{
+    Doing, Ending, ErrorCode, Matched, Message, Nothing, Presence, PublicUser, Refusal, ServerEvent, SessionId, Typing,
+    UserId, Wish,
+};
+
+pub use crate::hub::Census;
+
+/// What the service does. Clones are the same service.
+#[derive(Clone)]
+pub struct Chat {
+    accounts: Accounts,
+    hub: Hub,
+    lobby: Lobby,
+    avoid_last: usize,
+}
+
+impl Chat {
+    /// A service that nobody uses yet.
+    pub fn new(accounts: Accounts, matching: &config::Matching) -> Self {
+        Self { accounts, hub: Hub::default(), lobby: Lobby::new(matching), avoid_last: matching.avoid_last }
+    }
+
+    /// Registering, logging in, and who a token belongs to.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// Lets a client in. It is gone when the participant is dropped.
+    pub fn join(&self, session: SessionId, user: PublicUser, outbox: Outbox) -> Participant {
+        let seat = self.hub.enter(Member::new(session, user, outbox));
+        let person = Arc::new(Person {
+            member: Arc::clone(seat.member()),
+            state: Mutex::default(),
+            pace: Notify::new(),
+            avoid_last: self.avoid_last,
+        });
+        Participant { chat: self.clone(), person, _seat: seat }
+    }
+
+    /// Everyone who is here, once each.
+    pub fn online(&self) -> Vec<PublicUser> {
+        self.hub.people().into_iter().map(|(user, _)| user).collect()
+    }
+
+    /// Everyone who is here and in no conversation, but for the caller.
+    pub fn available(&self, caller: UserId) -> Vec<PublicUser> {
+        let free = self.hub.people().into_iter().filter(|(user, talking)| !talking && user.id != caller);
+        free.map(|(user, _)| user).collect()
+    }
+
+    /// Whether a person is here.
+    pub fn is_online(&self, user: UserId) -> bool {
+        self.hub.is_online(user)
+    }
+
+    /// How many there are of what.
+    pub fn census(&self) -> Census {
+        self.hub.census()
+    }
+
+    /// Widens the searches of those who wait, when it is time, until `stop`.
+    pub async fn keep_matching(&self, stop: CancellationToken) {
+        self.lobby.keep_widening(stop).await;
+    }
+}
+
+/// One client of one person, as the rules see it.
+struct Person {
+    member: Arc<Member>,
+    state: Mutex<State>,
+    /// Rung when a conversation begins or ends: a link then has to be watched more, or less, closely.
+    pace: Notify,
+    avoid_last: usize,
+}
+
+#[derive(Default)]
+struct State {
+    talk: Option<Talk>,
+    /// Whom they looked for last: a skip looks for the same.
+    wish: Wish,
+    /// Since when they have been looking, on the lobby's clock.
+    since: Duration,
+    /// Their last partners, newest last; at most `avoid_last`.
+    recent: VecDeque<UserId>,
+}
+
+impl Person {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics while it holds this lock")
+    }
+
+    /// Remembers a partner as one not to meet again at once.
+    fn met(&self, partner: UserId) {
+        let mut state = self.state();
+        state.recent.retain(|other| *other != partner);
+        state.recent.push_back(partner);
+        while state.recent.len() > self.avoid_last {
+            state.recent.pop_front();
+        }
+    }
+}
+
+/// What a client's session holds: its place in the service. Dropped = gone, and the partner is told.
+pub struct Participant {
+    chat: Chat,
+    person: Arc<Person>,
+    _seat: Seat,
+}
+
+impl Participant {
+    /// Looks for a partner; while waiting already, with the new wish from now on.
+    ///
+    /// # Errors
+    /// [`ErrorCode::AlreadyTalking`].
+    pub fn find(&self, wish: Wish) -> Result<(), Refusal> {
+        if self.person.talk().is_some() {
+            let message = "You are in a conversation. Leave it, or skip to the next person.";
+            return Err(Refusal::new(ErrorCode::AlreadyTalking, message));
+        }
+        self.person.state().wish = wish;
+        self.chat.lobby.enter(&self.person);
+        Ok(())
+    }
+
+    /// Stops looking.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotWaiting`]; also when a partner was found a moment before.
+    pub fn cancel(&self) -> Result<(), Refusal> {
+        if !self.chat.lobby.leave(&self.person) {
+            return Err(Refusal::new(ErrorCode::NotWaiting, "You are not waiting for anyone."));
+        }
+        self.post(&ServerEvent::Idle(Nothing {}));
+        Ok(())
+    }
+
+    /// Leaves the partner and looks for another with the same wish.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoConversation`].
+    pub fn skip(&self) -> Result<(), Refusal> {
+        self.end(Ending::Skipped)?;
+        self.chat.lobby.enter(&self.person);
+        Ok(())
+    }
+
+    /// Leaves the partner.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoConversation`].
+    pub fn leave(&self) -> Result<(), Refusal> {
+        self.end(Ending::Left)?;
+        self.post(&ServerEvent::Idle(Nothing {}));
+        Ok(())
+    }
+
+    /// Sends the partner a message.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoConversation`], with the message's id.
+    pub fn message(&self, message: Message) -> Result<(), Refusal> {
+        let id = message.id.clone();
+        let sent = self.talk().and_then(|talk| talk.message(message));
+        sent.map_err(|refusal| refusal.with_id(id.as_str()))
+    }
+
+    /// Shows the partner whether this person is typing.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoConversation`].
+    pub fn typing(&self, typing: Typing) -> Result<(), Refusal> {
+        self.talk()?.typing(typing)
+    }
+
+    /// Clears the messages on both sides.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoConversation`].
+    pub fn clear(&self) -> Result<(), Refusal> {
+        self.talk()?.clear()
+    }
+
+    /// The client has a link by this door. `back`: it had lost the one before.
+    pub fn linked(&self, door: Door, back: bool) {
+        self.person.member.set_door(Some(door));
+        if back {
+            match self.person.talk() {
+                // The partner may have left in this very moment; then there is nobody to tell.
+                Some(talk) => drop(talk.status(Presence::Online)),
+                None => self.chat.lobby.come_back(&self.person),
+            }
+        }
+    }
+
+    /// The client has lost its link and may come back. Someone who waits is not matched meanwhile,
+    /// but keeps their place; a partner is told, or, if this client never heard of the match,
+    /// freed at once and put back at their place in the queue; so is this client when it is back.
+    pub fn unlinked(&self) {
+        self.person.member.set_door(None);
+        self.chat.lobby.step_aside(&self.person);
+        let Some(talk) = self.person.talk() else { return };
+        if talk.is_told() {
+            drop(talk.status(Presence::Reconnecting));
+        } else if talk.end(Ending::Disconnected) {
+            self.post(&ServerEvent::Unmatched(talk.unmatched(Ending::Disconnected)));
+            self.chat.lobby.put_back(&self.person);
+            self.chat.lobby.put_back(talk.partner());
+        }
+    }
+
+    /// What the client does, and its conversation if it is in one.
+    pub fn doing(&self) -> (Doing, Option<Matched>) {
+        match self.person.talk() {
+            Some(talk) => (Doing::Talking, Some(talk.matched())),
+            None => (self.person.member.doing(), None),
+        }
+    }
+
+    /// Whether a conversation stands: its link must then be watched closely.
+    pub fn is_talking(&self) -> bool {
+        self.person.member.doing() == Doing::Talking
+    }
+
+    /// Waits until [`is_talking`](Self::is_talking) may have changed. Cancel safe.
+    pub async fn pace_changed(&self) {
+        self.person.pace.notified().await;
+    }
+
+    fn talk(&self) -> Result<Talk, Refusal> {
+        self.person.talk().ok_or_else(no_conversation)
+    }
+
+    fn end(&self, reason: Ending) -> Result<(), Refusal> {
+        if self.talk()?.end(reason) { Ok(()) } else { Err(no_conversation()) }
+    }
+
+    fn post(&self, event: &ServerEvent) {
+        self.person.member.outbox.post(event);
+    }
+}
+
+impl Drop for Participant {
+    fn drop(&mut self) {
+        // Out of the lobby first: from then on no new conversation can begin.
+        self.chat.lobby.forget(&self.person);
+        if let Some(talk) = self.person.talk() {
+            talk.end(Ending::Disconnected);
+        }
+        self.person.member.outbox.clear();
+    }
+}
