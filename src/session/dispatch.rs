@@ -1,0 +1,93 @@
+//! From an event to the rule it asks for: one exhaustive match, one short answer for each.
+
+use std::time::SystemTime;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::time::Instant;
+
+use super::core::Core;
+use super::limits::Verdict;
+use crate::chat::Chat;
+use crate::protocol::{
+    ClientEvent, CloseReason, Closing, ErrorCode, Lane, Refusal, Renew, Renewed, ServerEvent,
+};
+
+/// Acts on an event; what is refused is told, and the session goes on.
+pub(super) async fn act(chat: &Chat, core: &mut Core, event: Result<ClientEvent, Refusal>, numbered: bool) {
+    let refused = match event {
+        Ok(event) => {
+            let name = event.name();
+            match allow(core, &event, numbered) {
+                Ok(()) => perform(chat, core, event).await.map_err(|refusal| refusal.of(name)),
+                Err(refusal) => Err(refusal),
+            }
+        }
+        Err(refusal) => Err(refusal),
+    };
+    if let Err(refusal) = refused {
+        core.outbox.post(&ServerEvent::Error(refusal));
+    }
+}
+
+fn allow(core: &mut Core, event: &ClientEvent, numbered: bool) -> Result<(), Refusal> {
+    let refusal = match core.limits.judge(event, Instant::now()) {
+        Verdict::Pass if event.lane() == Lane::Reliable && !numbered => {
+            Refusal::new(ErrorCode::SeqMissing, "This event needs its seq: 1 for the first of the session, no gaps.")
+        }
+        Verdict::Pass => return Ok(()),
+        Verdict::Refuse(wait) => {
+            Refusal::new(ErrorCode::TooFast, "That was too fast. Wait a moment, then try again.").retry_after(wait)
+        }
+        Verdict::Close(wait) => {
+            let wait = wait.as_millis().try_into().unwrap_or(u64::MAX);
+            core.outbox.end(Closing::new(CloseReason::TooFast).retry_after_ms(wait));
+            return Err(Refusal::new(ErrorCode::TooFast, CloseReason::TooFast.message()));
+        }
+    };
+    let refusal = refusal.of(event.name());
+    Err(match event {
+        ClientEvent::Message(message) => refusal.with_id(message.id.as_str()),
+        _ => refusal,
+    })
+}
+
+async fn perform(chat: &Chat, core: &mut Core, event: ClientEvent) -> Result<(), Refusal> {
+    let participant = &core.participant;
+    match event {
+        ClientEvent::Hello(_) => {
+            Err(Refusal::new(ErrorCode::AlreadyEstablished, "This link has had its hello; there is one for each link."))
+        }
+        ClientEvent::Ping(beat) => {
+            core.outbox.post(&ServerEvent::Pong(beat));
+            Ok(())
+        }
+        // Their work is done by having arrived.
+        ClientEvent::Pong(_) | ClientEvent::Ack(_) => Ok(()),
+        ClientEvent::Renew(renew) => self::renew(chat, core, renew).await,
+        ClientEvent::Match(wish) => participant.find(wish),
+        ClientEvent::MatchCancel(_) => participant.cancel(),
+        ClientEvent::Skip(_) => participant.skip(),
+        ClientEvent::Leave(_) => participant.leave(),
+        ClientEvent::Message(message) => participant.message(message),
+        ClientEvent::Typing(typing) => participant.typing(typing),
+        ClientEvent::Clear(_) => participant.clear(),
+    }
+}
+
+async fn renew(chat: &Chat, core: &mut Core, renew: Renew) -> Result<(), Refusal> {
+    let (identity, expires) = chat.accounts().identify(&renew.token).await.map_err(|error| match error {
+        crate::chat::accounts::Error::Token(_) => Refusal::new(ErrorCode::TokenInvalid, error.to_string()),
+        _ => Refusal::new(ErrorCode::Unavailable, error.to_string()).retry_after(std::time::Duration::from_secs(2)),
+    })?;
+    if identity.id != core.identity.id {
+        return Err(Refusal::new(ErrorCode::TokenInvalid, "This token belongs to someone else."));
+    }
+    core.expires = expires;
+    core.outbox.post(&ServerEvent::Renewed(Renewed { expires_at: rfc3339(expires) }));
+    Ok(())
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_default()
+}

@@ -1,0 +1,462 @@
+//! The life of one link: hello, then reading and writing side by side until one of them ends, then
+//! what becomes of the session.
+//!
+//! Reading and writing are two loops that run together (`join!`), never two arms of one `select!`: a
+//! link that is lost in the middle of a command must not leave half of it done.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, info_span};
+
+use super::core::Core;
+use super::dispatch;
+use super::link::{Link, LinkEnd, Reader, Writer};
+use super::register::{Entry, Held, Sessions};
+use crate::chat::accounts;
+use crate::config;
+use crate::hub::Door;
+use crate::outbox::{Batch, Outbox};
+use crate::protocol::{
+    Arrival, Beat, ClientEvent, ClientFrame, ClientLimits, CloseReason, Closing, Established, Hello, Lost, MAX_FRAME,
+    MAX_TEXT, PROTOCOL, Refusal, ServerEvent,
+};
+
+/// An acknowledgement goes out this long after the frame it is for, if nothing carried it before.
+const ACK_AFTER: Duration = Duration::from_millis(50);
+/// How long a farewell, with what was still queued, may take to be written.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a link that was asked to give its session away waits for the taker before it counts
+/// the session as unlinked.
+const HANDED_OVER: Duration = Duration::from_secs(3);
+
+/// Why a link's loops have ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The link carries nothing any more; the session waits for another.
+    Lost(LinkEnd),
+    /// Another link wants the session.
+    Wanted,
+    /// The session is over; its outbox knows the farewell.
+    Over,
+}
+
+impl Sessions {
+    /// Serves one link from its hello to its end, and the session behind it until another link
+    /// takes it or nobody comes back for it.
+    pub async fn serve<L: Link>(self, link: L) {
+        let door = link.door();
+        let (mut reader, mut writer) = link.split();
+        let begun = timeout(self.0.settings.session.hello_timeout, self.begin_or_resume(&mut reader));
+        let (held, established, unlinked) = match begun.await {
+            Ok(Ok(begun)) => begun,
+            Ok(Err(Refused::Say(closing))) => return farewell(writer, &closing).await,
+            Ok(Err(Refused::Gone)) => return,
+            Err(_late) => return farewell(writer, &Closing::new(CloseReason::HelloTimeout)).await,
+        };
+        let span = info_span!("session", id = %held.entry.id, user = %held.core.identity.id, ?door);
+        async {
+            held.core.participant.linked(door, unlinked);
+            debug!(resumed = established.resumed, "link established");
+            let hello = Batch::of(&ServerEvent::Established(established));
+            let greeted = write(&mut writer, &hello, self.0.settings.session.write_timeout).await;
+            self.run(held, reader, writer, greeted, door).await;
+        }
+        .instrument(span)
+        .await;
+    }
+
+    /// Says `closing` on a link that will have no session.
+    pub async fn refuse<L: Link>(link: L, closing: Closing) {
+        let (_reader, writer) = link.split();
+        farewell(writer, &closing).await;
+    }
+
+    /// Reads the hello and finds or makes its session. The flag: the session had no link.
+    async fn begin_or_resume<R: Reader>(&self, reader: &mut R) -> Result<(Held, Box<Established>, bool), Refused> {
+        let hello = first_hello(reader).await?;
+        let identified = self.0.chat.accounts().identify(&hello.token).await;
+        let (identity, expires) = identified.map_err(|error| Refused::Say(unidentified(&error)))?;
+        let mut lost = None;
+        if let Some(resume) = &hello.resume {
+            match self.take_over(identity.id, resume).await {
+                Some((mut held, unlinked)) if held.core.outbox.resume(resume.received) => {
+                    held.core.expires = expires;
+                    let established = self.established(&held, true, None);
+                    return Ok((held, established, unlinked));
+                }
+                Some((held, _)) => {
+                    lost = Some(Lost::Mismatch);
+                    self.close(&held.entry);
+                }
+                None => lost = Some(Lost::Unknown),
+            }
+        }
+        let held = self.begin(identity, expires, hello.client.device_id).map_err(Refused::Say)?;
+        let established = self.established(&held, false, lost);
+        Ok((held, established, false))
+    }
+
+    fn established(&self, held: &Held, resumed: bool, lost: Option<Lost>) -> Box<Established> {
+        let settings = &self.0.settings;
+        let (state, conversation) = held.core.participant.doing();
+        Box::new(Established {
+            session: held.entry.id,
+            key: held.entry.key,
+            resumed,
+            received: held.core.inbound.received(),
+            lost,
+            user: held.core.user(),
+            limits: ClientLimits {
+                frame: MAX_FRAME,
+                text: MAX_TEXT,
+                events_per_minute: settings.limits.events_per_minute,
+            },
+            heartbeat_ms: millis(settings.session.ping_idle),
+            resume_window_ms: millis(settings.session.resume_window),
+            state,
+            conversation,
+        })
+    }
+
+    async fn run<R: Reader, W: Writer>(
+        &self,
+        held: Held,
+        mut reader: R,
+        mut writer: W,
+        greeted: Result<(), LinkEnd>,
+        door: Door,
+    ) {
+        let Held { entry, mut core, wanted } = held;
+        let end = match greeted {
+            Ok(()) => {
+                let over = CancellationToken::new();
+                let outbox = core.outbox.clone();
+                let settings = &self.0.settings.session;
+                let (read, written) = tokio::join!(
+                    async {
+                        let _over = over.clone().drop_guard();
+                        self.read(&mut core, &mut reader, &wanted, &over).await
+                    },
+                    async {
+                        let _over = over.clone().drop_guard();
+                        write_on(&outbox, &mut writer, &wanted, &over, settings.write_timeout).await
+                    },
+                );
+                if outbox.has_ended() {
+                    End::Over
+                } else if wanted.is_cancelled() {
+                    End::Wanted
+                } else {
+                    End::Lost(read.or(written).unwrap_or(LinkEnd::Closed))
+                }
+            }
+            Err(lost) => End::Lost(lost),
+        };
+        debug!(?end, "link ended");
+        match end {
+            End::Over => {
+                let outbox = core.outbox.clone();
+                // The place in the service is given up before the farewell: it may take a while.
+                drop(core);
+                self.close(&entry);
+                let closing = outbox.closing().cloned().unwrap_or_else(|| Closing::new(CloseReason::Internal));
+                let _ = timeout(FAREWELL, writer.close(&closing)).await;
+            }
+            End::Wanted => {
+                let taken = entry.park(core);
+                let closing = Closing::new(CloseReason::Superseded);
+                let handed = timeout(HANDED_OVER, taken.cancelled());
+                let (handed, _) = tokio::join!(handed, farewell(writer, &closing));
+                if handed.is_err() {
+                    self.wait_for_link(&entry, taken, door).await;
+                }
+            }
+            End::Lost(end) => {
+                if end == LinkEnd::TooBig {
+                    core.outbox.end(Closing::new(CloseReason::TooBig));
+                    let closing = Closing::new(CloseReason::TooBig);
+                    drop(core);
+                    self.close(&entry);
+                    return farewell(writer, &closing).await;
+                }
+                // The carrier is of no more use; what it holds is freed while the session waits.
+                drop((reader, writer));
+                let taken = entry.park(core);
+                self.wait_for_link(&entry, taken, door).await;
+            }
+        }
+    }
+
+    /// Keeps a parked session until a link takes it, it is ended, or the resume window has passed.
+    async fn wait_for_link(&self, entry: &Arc<Entry>, taken: CancellationToken, _was: Door) {
+        let mut outbox = None;
+        entry.while_parked(&taken, |core| {
+            core.participant.unlinked();
+            outbox = Some(core.outbox.clone());
+        });
+        let Some(outbox) = outbox else { return };
+        tokio::select! {
+            biased; // a link that has come wins over a window that has just passed
+            () = taken.cancelled() => return,
+            () = outbox.ended() => {}
+            () = sleep(self.0.settings.session.resume_window) => {}
+        }
+        if entry.give_up(&taken) {
+            debug!("nobody came back; the session ends");
+            self.close(entry);
+        }
+    }
+
+    /// Reads until the link ends; yields why, if it was the link's own doing.
+    async fn read<R: Reader>(
+        &self,
+        core: &mut Core,
+        reader: &mut R,
+        wanted: &CancellationToken,
+        over: &CancellationToken,
+    ) -> Option<LinkEnd> {
+        let settings = &self.0.settings.session;
+        let outbox = core.outbox.clone();
+        let mut pulse = Pulse::new(settings, core.participant.is_talking());
+        let timer = sleep_until(pulse.next(core.expires));
+        tokio::pin!(timer);
+        loop {
+            // Being asked to stop comes first, so that a flood of frames cannot hide it; the timer
+            // comes before frames for the same reason.
+            tokio::select! {
+                biased;
+                () = over.cancelled() => return None,
+                () = wanted.cancelled() => return None,
+                () = outbox.ended() => return None,
+                () = core.participant.pace_changed() => {
+                    pulse.pace(settings, core.participant.is_talking());
+                    timer.as_mut().reset(pulse.next(core.expires));
+                }
+                () = &mut timer => {
+                    match pulse.due(core.expires) {
+                        Due::Nothing => {}
+                        Due::Ack => outbox.acknowledge_now(false),
+                        Due::Ping => outbox.post(&ServerEvent::Ping(Beat { t: 0.0 })),
+                        Due::Dead => return Some(LinkEnd::Lost("silent for too long".to_owned())),
+                        Due::Expired => {
+                            outbox.end(Closing::because(CloseReason::TokenInvalid, "The token has expired. Log in again."));
+                        }
+                    }
+                    timer.as_mut().reset(pulse.next(core.expires));
+                }
+                frame = reader.recv() => {
+                    let frame = match frame {
+                        Ok(frame) => frame,
+                        Err(end) => return Some(end),
+                    };
+                    pulse.heard();
+                    if self.frame(core, frame).await && pulse.ack_soon() {
+                        timer.as_mut().reset(pulse.next(core.expires));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Acts on one frame. True: it wants an acknowledgement soon.
+    async fn frame(&self, core: &mut Core, frame: Result<ClientFrame, Refusal>) -> bool {
+        let ClientFrame { seq, ack, event } = match frame {
+            Ok(frame) => frame,
+            Err(refusal) => {
+                core.outbox.post(&ServerEvent::Error(refusal));
+                return false;
+            }
+        };
+        if let Some(upto) = ack
+            && !core.outbox.acknowledge(upto)
+        {
+            core.outbox.end(protocol_error(format!("ack {upto} is for a frame that was never sent")));
+            return false;
+        }
+        let mut soon = false;
+        if let Some(seq) = seq {
+            match core.inbound.accept(seq) {
+                Arrival::Fresh => soon = core.outbox.received(seq),
+                Arrival::Duplicate => {
+                    core.outbox.acknowledge_now(true);
+                    return false;
+                }
+                Arrival::Gap => {
+                    let expected = core.inbound.received() + 1;
+                    core.outbox.end(protocol_error(format!("seq {seq} came where {expected} was due")));
+                    return false;
+                }
+            }
+        }
+        dispatch::act(&self.0.chat, core, event, seq.is_some()).await;
+        soon
+    }
+}
+
+/// What a link's read loop must do at what time: one timer, moved as seldom as can be.
+struct Pulse {
+    ping_after: Duration,
+    dead_after: Duration,
+    heard: Instant,
+    pinged: bool,
+    ack_at: Option<Instant>,
+}
+
+enum Due {
+    Nothing,
+    Ack,
+    Ping,
+    Dead,
+    Expired,
+}
+
+impl Pulse {
+    fn new(settings: &config::Session, talking: bool) -> Self {
+        let mut pulse = Self {
+            ping_after: Duration::ZERO,
+            dead_after: Duration::ZERO,
+            heard: Instant::now(),
+            pinged: false,
+            ack_at: None,
+        };
+        pulse.pace(settings, talking);
+        pulse
+    }
+
+    /// In a conversation a dead link must be known within 5 s; alone, within 30.
+    fn pace(&mut self, settings: &config::Session, talking: bool) {
+        (self.ping_after, self.dead_after) = if talking {
+            (settings.ping_talking, settings.dead_talking)
+        } else {
+            (settings.ping_idle, settings.dead_idle)
+        };
+        // A silence that was fine at the old pace starts again at the new one.
+        self.heard = Instant::now();
+        self.pinged = false;
+    }
+
+    fn heard(&mut self) {
+        self.heard = Instant::now();
+        self.pinged = false;
+    }
+
+    /// True: the timer has to be moved for it.
+    fn ack_soon(&mut self) -> bool {
+        let first = self.ack_at.is_none();
+        if first {
+            self.ack_at = Some(Instant::now() + ACK_AFTER);
+        }
+        first
+    }
+
+    fn next(&self, expires: SystemTime) -> Instant {
+        let beat = self.heard + if self.pinged { self.dead_after } else { self.ping_after };
+        let expiry = Instant::now() + expires.duration_since(SystemTime::now()).unwrap_or_default();
+        let next = beat.min(expiry);
+        self.ack_at.map_or(next, |at| at.min(next))
+    }
+
+    fn due(&mut self, expires: SystemTime) -> Due {
+        let now = Instant::now();
+        if self.ack_at.is_some_and(|at| at <= now) {
+            self.ack_at = None;
+            Due::Ack
+        } else if expires <= SystemTime::now() {
+            Due::Expired
+        } else if now >= self.heard + self.dead_after {
+            Due::Dead
+        } else if !self.pinged && now >= self.heard + self.ping_after {
+            self.pinged = true;
+            Due::Ping
+        } else {
+            Due::Nothing
+        }
+    }
+}
+
+/// Writes until the link or the session ends; yields why, if it was the link's own doing.
+async fn write_on<W: Writer>(
+    outbox: &Outbox,
+    writer: &mut W,
+    wanted: &CancellationToken,
+    over: &CancellationToken,
+    deadline: Duration,
+) -> Option<LinkEnd> {
+    let mut batch = Batch::default();
+    loop {
+        while outbox.take(&mut batch) {
+            tokio::select! {
+                biased; // a stuck write must not hide that the session is wanted elsewhere
+                () = wanted.cancelled() => return None,
+                () = over.cancelled(), if !outbox.has_ended() => return None,
+                written = write(writer, &batch, deadline) => match written {
+                    Ok(()) => {}
+                    Err(end) => return Some(end),
+                }
+            }
+        }
+        if outbox.has_ended() {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            () = wanted.cancelled() => return None,
+            () = over.cancelled() => return None,
+            () = outbox.ready() => {}
+        }
+    }
+}
+
+async fn write<W: Writer>(writer: &mut W, batch: &Batch, deadline: Duration) -> Result<(), LinkEnd> {
+    match timeout(deadline, writer.send(batch)).await {
+        Ok(written) => written,
+        Err(_late) => Err(LinkEnd::Lost("a write took too long".to_owned())),
+    }
+}
+
+async fn farewell<W: Writer>(writer: W, closing: &Closing) {
+    // A client that does not even read its farewell is not waited for.
+    let _ = timeout(FAREWELL, writer.close(closing)).await;
+}
+
+/// Why a link gets no session.
+enum Refused {
+    Say(Closing),
+    /// It is gone; nobody is there to be told.
+    Gone,
+}
+
+async fn first_hello<R: Reader>(reader: &mut R) -> Result<Hello, Refused> {
+    let say = |closing| Err(Refused::Say(closing));
+    let frame = match reader.recv().await {
+        Ok(frame) => frame,
+        Err(LinkEnd::TooBig) => return say(Closing::new(CloseReason::TooBig)),
+        Err(LinkEnd::Closed | LinkEnd::Lost(_)) => return Err(Refused::Gone),
+    };
+    match frame.and_then(|frame| frame.event) {
+        Ok(ClientEvent::Hello(hello)) if hello.protocol == PROTOCOL => Ok(hello),
+        Ok(ClientEvent::Hello(hello)) => {
+            say(protocol_error(format!("this server speaks protocol {PROTOCOL}, not {}", hello.protocol)))
+        }
+        Ok(other) => say(protocol_error(format!("the first frame must be connection:hello, not {}", other.name()))),
+        Err(refusal) => say(protocol_error(format!("the hello was refused: {}", refusal.message))),
+    }
+}
+
+fn protocol_error(what: String) -> Closing {
+    Closing::because(CloseReason::ProtocolError, format!("The client broke the protocol: {what}."))
+}
+
+fn unidentified(error: &accounts::Error) -> Closing {
+    match error {
+        accounts::Error::Token(_) => Closing::because(CloseReason::TokenInvalid, error.to_string()),
+        _ => Closing::because(CloseReason::Internal, error.to_string()).retry_after_ms(2_000),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
