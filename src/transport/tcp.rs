@@ -1,0 +1,104 @@
+//! HTTP/1.1 over TCP, plain and TLS: where REST, the demo and WebSocket upgrades come in.
+//!
+//! Owns: accepting, the TLS handshake, and the deadlines that keep idle or slow openers from
+//! holding a connection. What is asked for is the router's business.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+/// Time for a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Time for the head of a request; also how long a kept-alive connection may be idle.
+const REQUEST_HEAD: Duration = Duration::from_secs(30);
+/// Bytes of a request's head, and of what is buffered for each connection.
+const HEAD_BYTES: usize = 16 * 1024;
+/// A pause when the system has no more sockets to give.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Accepts connections until `stop`, each on a task of its own.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    router: Router,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
+    let tls = tls.map(TlsAcceptor::from);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                if is_the_listeners(&error) {
+                    warn!(%error, "no connection could be accepted; trying again");
+                    sleep(EXHAUSTED).await;
+                }
+                continue;
+            }
+        };
+        let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
+        tasks.spawn(async move {
+            if let Err(error) = connection(stream, tls, router, stop).await {
+                debug!(%error, "an HTTP connection ended early");
+            }
+        });
+    }
+}
+
+/// Whether accepting failed for a reason of this machine, not of the one connection.
+fn is_the_listeners(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn connection(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    stream.set_nodelay(true)?;
+    match tls {
+        Some(tls) => http(timeout(HANDSHAKE, tls.accept(stream)).await??, router, stop).await,
+        None => http(stream, router, stop).await,
+    }
+}
+
+async fn http<S>(stream: S, router: Router, stop: CancellationToken) -> anyhow::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(router);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_HEAD)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        served = connection.as_mut() => return Ok(served?),
+    }
+    // The request under way is still answered.
+    connection.as_mut().graceful_shutdown();
+    Ok(connection.await?)
+}

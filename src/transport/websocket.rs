@@ -1,0 +1,141 @@
+//! WebSocket (RFC 6455): one text message is one frame.
+//!
+//! Refusals come after the upgrade, as `connection:closing` and the close code: a page cannot read
+//! the status of a failed upgrade.
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::http::HeaderMap;
+use axum::http::header::ORIGIN;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+
+use crate::config::Origins;
+use crate::hub::Door;
+use crate::outbox::Batch;
+use crate::protocol::{
+    ClientFrame, CloseReason, Closing, ErrorCode, Lane, MAX_FRAME, Refusal, ServerEvent, write_ack, write_frame,
+};
+use crate::session::{Link, LinkEnd, Reader, Sessions, Writer};
+
+/// Bytes that wait for a slow socket before writing fails.
+const WRITE_BUFFER: usize = 1024 * 1024;
+/// tungstenite allocates this for each connection.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// Answers an upgrade and serves the session on its own task.
+pub fn upgrade(upgrade: WebSocketUpgrade, headers: &HeaderMap, sessions: Sessions, origins: &Origins) -> Response {
+    let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("?"));
+    let allowed = origins.allows(origin);
+    upgrade
+        .max_message_size(MAX_FRAME)
+        .max_frame_size(MAX_FRAME)
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER)
+        .on_upgrade(move |socket| async move {
+            let link = WebSocketLink(socket);
+            let tasks = sessions.tasks().clone();
+            let served = async move {
+                if allowed {
+                    sessions.serve(link).await;
+                } else {
+                    Sessions::refuse(link, Closing::new(CloseReason::Forbidden)).await;
+                }
+            };
+            // On the tracker, so that a shutdown waits for it.
+            tasks.track_future(served).await;
+        })
+}
+
+/// A WebSocket as a link.
+pub struct WebSocketLink(WebSocket);
+
+impl Link for WebSocketLink {
+    type Reader = WebSocketReader;
+    type Writer = WebSocketWriter;
+
+    fn door(&self) -> Door {
+        Door::WebSocket
+    }
+
+    fn split(self) -> (WebSocketReader, WebSocketWriter) {
+        let (sink, stream) = self.0.split();
+        (WebSocketReader(stream), WebSocketWriter { sink, frame: BytesMut::new() })
+    }
+}
+
+/// The half that reads.
+pub struct WebSocketReader(SplitStream<WebSocket>);
+
+impl Reader for WebSocketReader {
+    async fn recv(&mut self) -> Result<Result<ClientFrame, Refusal>, LinkEnd> {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Text(text))) => return Ok(ClientFrame::decode(text.as_bytes())),
+                Some(Ok(Message::Binary(_))) => {
+                    let message = "Binary messages carry transfers, and none is under way. Send frames as text.";
+                    return Ok(Err(Refusal::new(ErrorCode::BinaryUnexpected, message)));
+                }
+                // tungstenite answers pings itself.
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(_))) | None => return Err(LinkEnd::Closed),
+                Some(Err(error)) => return Err(ended(error)),
+            }
+        }
+    }
+}
+
+/// The half that writes.
+pub struct WebSocketWriter {
+    sink: SplitSink<WebSocket, Message>,
+    frame: BytesMut,
+}
+
+impl WebSocketWriter {
+    async fn feed(&mut self) -> Result<(), LinkEnd> {
+        let text = self.frame.split().freeze();
+        self.sink.feed(text_message(text)).await.map_err(ended)
+    }
+}
+
+impl Writer for WebSocketWriter {
+    async fn send(&mut self, batch: &Batch) -> Result<(), LinkEnd> {
+        let carrier = batch.ack.and(batch.events.iter().rposition(|(event, _)| event.lane != Lane::Volatile));
+        for (index, (event, seq)) in batch.events.iter().enumerate() {
+            let ack = batch.ack.filter(|_| carrier == Some(index));
+            write_frame(&mut self.frame, event, *seq, ack);
+            self.feed().await?;
+        }
+        if let (Some(ack), None) = (batch.ack, carrier) {
+            write_ack(&mut self.frame, ack);
+            self.feed().await?;
+        }
+        self.sink.flush().await.map_err(ended)
+    }
+
+    async fn close(mut self, closing: &Closing) {
+        let said = self.send(&Batch::of(&ServerEvent::Closing(closing.clone()))).await;
+        if said.is_ok() {
+            let frame = CloseFrame { code: closing.code, reason: closing.reason.as_str().into() };
+            // A client that is gone needs no close frame.
+            let _ = self.sink.send(Message::Close(Some(frame))).await;
+            let _ = self.sink.close().await;
+        }
+    }
+}
+
+fn text_message(text: Bytes) -> Message {
+    // Frames are written by serde_json and `write_frame`: always UTF-8.
+    Message::Text(text.try_into().expect("frames are UTF-8"))
+}
+
+fn ended(error: axum::Error) -> LinkEnd {
+    let text = error.to_string();
+    let too_long = error
+        .into_inner()
+        .downcast_ref::<tokio_tungstenite::tungstenite::Error>()
+        .is_some_and(|error| matches!(error, tokio_tungstenite::tungstenite::Error::Capacity(_)));
+    if too_long { LinkEnd::TooBig } else { LinkEnd::Lost(text) }
+}
