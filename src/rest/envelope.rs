@@ -1,0 +1,310 @@
+//! What every request and answer is wrapped in: the two shapes of an answer, one error for
+//! everything that can go wrong with its status and code, the JSON body and the bearer token.
+
+use std::borrow::Cow;
+use std::error::Error as _;
+use std::time::Duration;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
+use axum::http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::MAX_BODY;
+use crate::auth::{password, token};
+use crate::chat::accounts;
+
+/// Time for the whole body of a request to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// When to come back after the password queue was full, in seconds.
+const RETRY_BUSY: u64 = 1;
+/// When to come back after accounts could not be reached, in seconds.
+const RETRY_UNAVAILABLE: u64 = 5;
+
+/// `{"success": true, "data": {...}}`, perhaps with a message.
+pub fn success<T: Serialize>(status: StatusCode, message: Option<&'static str>, data: T) -> Response {
+    (status, axum::Json(Success { success: true, message, data })).into_response()
+}
+
+/// A success of status 200, without a message.
+pub fn ok<T: Serialize>(data: T) -> Response {
+    success(StatusCode::OK, None, data)
+}
+
+#[derive(Serialize)]
+struct Success<T> {
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
+    data: T,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    success: bool,
+    message: String,
+    error: Reason,
+}
+
+#[derive(Serialize)]
+struct Reason {
+    code: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    details: Vec<Detail>,
+}
+
+/// What is wrong with one field of a body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Detail {
+    /// The field, as the client wrote it; empty: the body as a whole.
+    pub field: Cow<'static, str>,
+    /// Stable, for programs.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+/// Everything that an answer may have to say instead of what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The body cannot be read as JSON.
+    #[error("The body is not valid JSON: {0}.")]
+    MalformedJson(String),
+    /// The body says it is something else.
+    #[error("The body must be JSON, with Content-Type: application/json.")]
+    UnsupportedMediaType,
+    /// The body is larger than any route needs.
+    #[error("The body is too large: at most {MAX_BODY} bytes.")]
+    BodyTooLarge,
+    /// The body did not arrive in time.
+    #[error("The body did not arrive in time.")]
+    BodyTooSlow,
+    /// The body is JSON, but not what this route takes.
+    #[error("The body is not what is expected here: {}.", .0.message)]
+    InvalidBody(Detail),
+    /// The request does not say by which name it reached us.
+    #[error("The request has no usable Host header.")]
+    HostUnknown,
+    /// The route needs a token, and there is none.
+    #[error("An access token is needed: send it as Authorization: Bearer TOKEN.")]
+    TokenMissing,
+    /// The operator's token is another one.
+    #[error("This is not the token that statistics need.")]
+    StatsToken,
+    /// There is nothing at this path.
+    #[error("There is nothing here.")]
+    NotFound,
+    /// The path is right, the method is not.
+    #[error("This path does not take that method.")]
+    MethodNotAllowed,
+    /// The accounts refused.
+    #[error(transparent)]
+    Accounts(#[from] accounts::Error),
+}
+
+impl Error {
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.outcome().0
+    }
+
+    /// What programs know it by.
+    pub fn code(&self) -> &'static str {
+        self.outcome().1
+    }
+
+    /// What is wrong with each field.
+    pub fn details(&self) -> Vec<Detail> {
+        match self {
+            Self::InvalidBody(detail) => vec![detail.clone()],
+            Self::Accounts(error) => account_details(error),
+            Self::MalformedJson(_)
+            | Self::UnsupportedMediaType
+            | Self::BodyTooLarge
+            | Self::BodyTooSlow
+            | Self::HostUnknown
+            | Self::TokenMissing
+            | Self::StatsToken
+            | Self::NotFound
+            | Self::MethodNotAllowed => Vec::new(),
+        }
+    }
+
+    fn outcome(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed-json"),
+            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow"),
+            Self::InvalidBody(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-data"),
+            Self::HostUnknown => (StatusCode::BAD_REQUEST, "host-unknown"),
+            Self::TokenMissing => (StatusCode::UNAUTHORIZED, "token-missing"),
+            Self::StatsToken => (StatusCode::UNAUTHORIZED, "token-invalid"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
+            Self::Accounts(error) => account_outcome(error),
+        }
+    }
+
+    /// When to come back, in seconds.
+    fn retry_after(&self) -> Option<u64> {
+        match self.code() {
+            "busy" => Some(RETRY_BUSY),
+            "unavailable" => Some(RETRY_UNAVAILABLE),
+            _ => None,
+        }
+    }
+}
+
+fn account_outcome(error: &accounts::Error) -> (StatusCode, &'static str) {
+    use accounts::Error as E;
+    match error {
+        E::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-data"),
+        E::UsernameTaken => (StatusCode::CONFLICT, "username-taken"),
+        E::EmailTaken => (StatusCode::CONFLICT, "email-taken"),
+        E::CredentialsWrong => (StatusCode::UNAUTHORIZED, "credentials-wrong"),
+        E::GuestsDisabled => (StatusCode::FORBIDDEN, "guests-disabled"),
+        E::Token(token::Error::Expired) => (StatusCode::UNAUTHORIZED, "token-expired"),
+        E::Token(token::Error::Invalid) => (StatusCode::UNAUTHORIZED, "token-invalid"),
+        E::Token(token::Error::UserGone) => (StatusCode::UNAUTHORIZED, "user-unknown"),
+        E::Busy(password::Error::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        E::Busy(password::Error::Failed) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        E::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    }
+}
+
+fn account_details(error: &accounts::Error) -> Vec<Detail> {
+    use accounts::Error as E;
+    let taken = |field| vec![Detail { field: Cow::Borrowed(field), code: "taken", message: error.to_string() }];
+    match error {
+        E::Invalid(problems) => problems
+            .iter()
+            .map(|problem| Detail {
+                field: Cow::Borrowed(problem.field),
+                code: problem.code,
+                message: problem.message.clone(),
+            })
+            .collect(),
+        E::UsernameTaken => taken("username"),
+        E::EmailTaken => taken("email"),
+        E::CredentialsWrong | E::GuestsDisabled | E::Token(_) | E::Busy(_) | E::Unavailable(_) => Vec::new(),
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, code) = self.outcome();
+        if status.is_server_error() {
+            warn!(error = %self, cause = self.source().map(tracing::field::display), code, "a request failed");
+        }
+        let mut headers = HeaderMap::new();
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        let message = self.to_string();
+        let failure = Failure { success: false, message, error: Reason { code, details: self.details() } };
+        (status, headers, axum::Json(failure)).into_response()
+    }
+}
+
+/// A JSON body; what is wrong with it is told in our shape.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let body = timeout(BODY_DEADLINE, <axum::Json<T> as FromRequest<S>>::from_request(request, state)).await;
+        let axum::Json(body) = body.map_err(|_| Error::BodyTooSlow)?.map_err(|rejection| refused(&rejection))?;
+        Ok(Self(body))
+    }
+}
+
+/// A body that may be left out.
+impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Error> {
+        let body =
+            timeout(BODY_DEADLINE, <axum::Json<T> as OptionalFromRequest<S>>::from_request(request, state)).await;
+        let body = body.map_err(|_| Error::BodyTooSlow)?.map_err(|rejection| refused(&rejection))?;
+        Ok(body.map(|axum::Json(body)| Self(body)))
+    }
+}
+
+fn refused(rejection: &JsonRejection) -> Error {
+    match rejection {
+        JsonRejection::JsonDataError(error) => Error::InvalidBody(mismatch(&innermost(error))),
+        JsonRejection::JsonSyntaxError(error) => Error::MalformedJson(innermost(error)),
+        JsonRejection::MissingJsonContentType(_) => Error::UnsupportedMediaType,
+        JsonRejection::BytesRejection(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Error::BodyTooLarge,
+        other => Error::MalformedJson(other.body_text()),
+    }
+}
+
+/// What the JSON reader said, without the sentences of those who passed it on: `path: reason`.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let inner = error.to_string();
+        // The reader's own error has lost the path to the field; the one around it has it.
+        if text.ends_with(&inner) && text.len() > inner.len() && error.source().is_none() {
+            break;
+        }
+        text = inner;
+        source = error.source();
+    }
+    text
+}
+
+/// Finds the field in what the JSON reader said.
+fn mismatch(said: &str) -> Detail {
+    let between = |marker: &str| {
+        let (_, rest) = said.split_once(marker)?;
+        rest.split_once('`').map(|(name, _)| name.to_owned())
+    };
+    let reason = said.split_once(": ").map_or(said, |(path, reason)| if path.contains(' ') { said } else { reason });
+    let message = reason.to_owned();
+    if let Some(field) = between("unknown field `") {
+        return Detail { field: Cow::Owned(field), code: "unknown", message };
+    }
+    if let Some(field) = between("missing field `") {
+        return Detail { field: Cow::Owned(field), code: "required", message };
+    }
+    if let Some(field) = between("duplicate field `") {
+        return Detail { field: Cow::Owned(field), code: "duplicate", message };
+    }
+    let path = said.split_once(": ").map_or("", |(path, _)| path);
+    let field = if path.contains(' ') { "" } else { path };
+    Detail { field: Cow::Owned(field.to_owned()), code: "type", message }
+}
+
+/// The token of `Authorization: Bearer TOKEN` (RFC 6750).
+#[derive(Clone)]
+pub struct Bearer(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Bearer {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        bearer(&parts.headers).map(|token| Self(token.to_owned())).ok_or(Error::TokenMissing)
+    }
+}
+
+/// The token in a request's headers, if there is one.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}

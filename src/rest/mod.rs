@@ -1,0 +1,88 @@
+//! The HTTP face: accounts, lists of people, the doors' addresses, health, and the demo's files.
+//!
+//! Owns: routes, the shapes of requests and answers, status codes, headers.
+//!
+//! Must not know: sessions, frames, how accounts are kept, the register of who is here. It asks
+//! [`Chat`] for everything, and no rule of the service is written here.
+
+mod assets;
+mod auth;
+mod envelope;
+mod headers;
+mod service;
+#[cfg(test)]
+mod tests;
+mod users;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+
+pub use self::envelope::Error;
+use crate::chat::Chat;
+use crate::config::Config;
+use crate::tls::Certificates;
+
+/// Largest body of a request, bytes.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// What the answers are made of. Clones share it.
+#[derive(Clone)]
+pub struct State {
+    /// The service.
+    pub chat: Chat,
+    /// Its settings.
+    pub config: Arc<Config>,
+    /// The certificate of the TLS doors, where there is one.
+    pub certificates: Option<Certificates>,
+    /// When the process began to serve.
+    pub started: Instant,
+    /// Where it listens.
+    pub ports: Ports,
+    /// Whether it is about to stop.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// The real ports of the doors; `None`: that door is off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// TCP, with TLS.
+    pub https: Option<u16>,
+    /// UDP.
+    pub quic: Option<u16>,
+}
+
+/// Whether a request came over TLS. The listener adds it to every request as an extension.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Secure(pub bool);
+
+/// Every route there is, but for the realtime door.
+pub fn router(state: State) -> Router {
+    let cors = headers::cors(state.config.origins.clone());
+    Router::new()
+        .route("/", get(assets::index))
+        .route("/app/{*path}", get(assets::file))
+        .route("/sdk/{*path}", get(assets::file))
+        .route("/health", get(service::health))
+        .route("/api/connect", get(service::connect))
+        .route("/api/socket/stats", get(service::stats))
+        .route("/api/auth/register", post(auth::register))
+        .route("/api/auth/login", post(auth::login))
+        .route("/api/auth/guest", post(auth::guest))
+        .route("/api/auth/me", get(auth::me))
+        .route("/api/users/online", get(users::online))
+        .route("/api/users/available", get(users::available))
+        .route("/api/users/stats", get(users::stats))
+        .route("/api/users/device", post(users::device))
+        .fallback(async || Error::NotFound)
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(cors)
+        .layer(from_fn(headers::guard))
+        .with_state(state)
+}

@@ -1,0 +1,206 @@
+//! The service itself: whether it can serve, where its doors are, and how much it is used.
+
+use std::net::Ipv6Addr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::extract;
+use axum::http::header::HOST;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::envelope::{bearer, ok};
+use super::{Error, Ports, Secure, State};
+use crate::chat::Census;
+use crate::config::{Environment, Public};
+use crate::protocol::PROTOCOL;
+
+/// How long the accounts may take to say that they are there.
+const PING_DEADLINE: Duration = Duration::from_secs(1);
+/// The path of the realtime doors.
+const REALTIME: &str = "/realtime";
+
+/// `GET /health`
+pub async fn health(extract::State(state): extract::State<State>) -> Response {
+    let uptime_seconds = state.started.elapsed().as_secs();
+    let answer = |http, status, store| (http, Json(Health { status, uptime_seconds, store })).into_response();
+    if state.draining.load(Ordering::Relaxed) {
+        return answer(StatusCode::SERVICE_UNAVAILABLE, "draining", None);
+    }
+    match timeout(PING_DEADLINE, state.chat.accounts().ping()).await {
+        Ok(Ok(())) => answer(StatusCode::OK, "ok", Some("ok")),
+        Ok(Err(_)) | Err(_) => answer(StatusCode::SERVICE_UNAVAILABLE, "unavailable", Some("unavailable")),
+    }
+}
+
+/// `GET /api/connect`
+pub async fn connect(
+    extract::State(state): extract::State<State>,
+    secure: Option<Extension<Secure>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let header = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let reached = Reached {
+        host: uri.authority().map(|authority| authority.as_str()).or(header),
+        secure: secure.is_some_and(|Extension(Secure(secure))| secure),
+    };
+    let addresses = addresses(&state.config.public, state.ports, reached).ok_or(Error::HostUnknown)?;
+    let hash = state.certificates.as_ref().and_then(|certificates| certificates.sha256());
+    let hashes = hash.map(|hash| vec![CertificateHash { algorithm: "sha-256", value: STANDARD.encode(hash) }]);
+    Ok(ok(Directions {
+        protocol: PROTOCOL,
+        webtransport: addresses.webtransport.map(|url| WebTransport { url, server_certificate_hashes: hashes }),
+        websocket: WebSocket { url: addresses.websocket },
+    }))
+}
+
+/// `GET /api/socket/stats`: for everyone in development, for the operator in production.
+pub async fn stats(extract::State(state): extract::State<State>, headers: HeaderMap) -> Result<Response, Error> {
+    let config = &state.config;
+    match (config.environment, &config.public.stats_token) {
+        (Environment::Development, _) => {}
+        (Environment::Production, None) => return Err(Error::NotFound),
+        (Environment::Production, Some(expected)) => {
+            let token = bearer(&headers).ok_or(Error::TokenMissing)?;
+            verify_slices_are_equal(token.as_bytes(), expected.expose()).map_err(|_| Error::StatsToken)?;
+        }
+    }
+    let census = state.chat.census();
+    let Census { online_users, waiting, conversations, sessions_webtransport, sessions_websocket, parked, .. } = census;
+    Ok(ok(Usage {
+        connections: Connections { webtransport: sessions_webtransport, websocket: sessions_websocket, parked },
+        conversations,
+        waiting,
+        online_users,
+        uptime_seconds: state.started.elapsed().as_secs(),
+    }))
+}
+
+/// How a request reached this server.
+#[derive(Debug, Clone, Copy)]
+pub struct Reached<'a> {
+    /// The name and perhaps port that the client used.
+    pub host: Option<&'a str>,
+    /// Whether over TLS.
+    pub secure: bool,
+}
+
+/// Where the doors are, for one client.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// WebTransport; `None`: that door is off.
+    pub webtransport: Option<String>,
+    /// WebSocket.
+    pub websocket: String,
+}
+
+/// The doors' addresses, by the public name where there is one, else by the name that the client
+/// used. `None`: there is neither.
+pub fn addresses(public: &Public, ports: Ports, reached: Reached<'_>) -> Option<Addresses> {
+    let quic = ports.quic.map(|port| public.quic_port.unwrap_or(port));
+    let (name, websocket) = match &public.host {
+        Some(host) => {
+            let host = bracketed(host);
+            let port = public.https_port.filter(|port| *port != 443);
+            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+            let websocket = format!("wss://{host}{port}{REALTIME}");
+            (host, websocket)
+        }
+        None => {
+            let host = reached.host.filter(|host| is_plain(host))?;
+            let scheme = if reached.secure { "wss" } else { "ws" };
+            // Browsers try ::1 first for localhost, and there is nothing there to refuse a UDP packet.
+            let name = match name_of(host) {
+                "localhost" | "127.0.0.1" | "[::1]" => "127.0.0.1",
+                name => name,
+            };
+            (name.to_owned(), format!("{scheme}://{host}{REALTIME}"))
+        }
+    };
+    Some(Addresses { webtransport: quic.map(|port| format!("https://{name}:{port}{REALTIME}")), websocket })
+}
+
+/// An address of IPv6 as URLs write it; any other host as it is.
+fn bracketed(host: &str) -> String {
+    match host.parse::<Ipv6Addr>() {
+        Ok(address) => format!("[{address}]"),
+        Err(_) => host.to_owned(),
+    }
+}
+
+/// Whether a Host header may be put into a URL: a name or an address and perhaps a port, no more.
+fn is_plain(host: &str) -> bool {
+    let name = name_of(host);
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_[]:".contains(c);
+    let port = host[name.len()..].strip_prefix(':').unwrap_or("");
+    !name.is_empty() && host.len() <= 255 && name.chars().all(plain) && port.chars().all(|c| c.is_ascii_digit())
+}
+
+/// A Host header without its port.
+fn name_of(host: &str) -> &str {
+    let end = match host.find(']') {
+        Some(bracket) => bracket + 1,
+        None => host.find(':').unwrap_or(host.len()),
+    };
+    &host[..end]
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Health {
+    status: &'static str,
+    uptime_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Directions {
+    protocol: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webtransport: Option<WebTransport>,
+    websocket: WebSocket,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WebTransport {
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_certificate_hashes: Option<Vec<CertificateHash>>,
+}
+
+#[derive(Serialize)]
+struct CertificateHash {
+    algorithm: &'static str,
+    value: String,
+}
+
+#[derive(Serialize)]
+struct WebSocket {
+    url: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Usage {
+    connections: Connections,
+    conversations: usize,
+    waiting: usize,
+    online_users: usize,
+    uptime_seconds: u64,
+}
+
+#[derive(Serialize)]
+struct Connections {
+    webtransport: usize,
+    websocket: usize,
+    parked: usize,
+}

@@ -1,0 +1,362 @@
+//! Tests of the HTTP face: its pure parts, and the whole router without a socket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use axum::body::{Body, to_bytes};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::IntoResponse;
+use axum::{Extension, Router};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use super::assets::{content_type, has_it};
+use super::service::{Addresses, Reached, addresses};
+use super::users::{browser, platform, timestamp};
+use super::{Error, Ports, Secure, State, router};
+use crate::auth::{password, token};
+use crate::chat::accounts::{self, Problem};
+use crate::chat::{Accounts, Chat};
+use crate::config::Public;
+use crate::{config, store};
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Value,
+}
+
+struct Service {
+    router: Router,
+    draining: Arc<AtomicBool>,
+    _data: TempDir,
+}
+
+impl Service {
+    async fn with(variables: &[(&str, &str)]) -> Self {
+        let data = TempDir::new().unwrap();
+        let mut all = vec![("DUOLOGUE_SERVER_DATA".to_owned(), data.path().to_str().unwrap().to_owned())];
+        all.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let config = Arc::new(config::load(None, all).unwrap());
+        let accounts = Accounts::new(store::open(&config).await.unwrap(), &config).unwrap();
+        let draining = Arc::new(AtomicBool::new(false));
+        let router = router(State {
+            chat: Chat::new(accounts, &config.matching),
+            config,
+            certificates: None,
+            started: Instant::now(),
+            ports: Ports { https: Some(3443), quic: Some(3443) },
+            draining: Arc::clone(&draining),
+        });
+        Self { router, draining, _data: data }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, body: serde_json::from_slice(&body).unwrap_or_default() }
+    }
+
+    async fn get(&self, path: &str, token: Option<&str>) -> Answer {
+        let request = Request::get(path).header("host", "localhost:3001");
+        let request = match token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, token: &str, body: impl Into<Body>) -> Answer {
+        let request = Request::post(path)
+            .header("content-type", "application/json")
+            .header("authorization", format!("bearer {token}"))
+            .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
+        self.send(request.body(body.into()).unwrap()).await
+    }
+}
+
+fn ada() -> String {
+    json!({"username": "Ada", "email": "ada@example.org", "password": "Violet-Engine-1843"}).to_string()
+}
+
+#[tokio::test]
+async fn an_account_comes_in_by_every_way() {
+    let service = Service::with(&[]).await;
+    let registered = service.post("/api/auth/register", "", ada()).await;
+    assert_eq!(registered.status, StatusCode::CREATED, "{}", registered.body);
+    assert_eq!(registered.body["message"], "User registered successfully");
+    let user = &registered.body["data"]["user"];
+    assert_eq!(user["username"], "Ada");
+    assert_eq!(user["email"], "ada@example.org");
+    assert_eq!(user["isOnline"], false);
+    assert_eq!(user["id"].as_str().unwrap().len(), 24);
+    assert_eq!(user["createdAt"].as_str().unwrap().len(), "2023-01-01T00:00:00.000Z".len());
+    assert!(user.get("guest").is_none());
+    assert_eq!(registered.headers[CACHE_CONTROL], "no-store");
+
+    let again = service.post("/api/auth/register", "", ada()).await;
+    assert_eq!((again.status, &again.body["error"]["code"]), (StatusCode::CONFLICT, &json!("username-taken")));
+    assert_eq!(again.body["error"]["details"][0]["field"], "username");
+
+    let body = json!({"email": "ada@example.org", "password": "Violet-Engine-1843"}).to_string();
+    let login = service.post("/api/auth/login", "", body).await;
+    assert_eq!((login.status, &login.body["message"]), (StatusCode::OK, &json!("Login successful")));
+    let token = login.body["data"]["token"].as_str().unwrap();
+
+    let me = service.get("/api/auth/me", Some(token)).await;
+    assert_eq!((me.status, &me.body["data"]["user"]), (StatusCode::OK, user));
+    let online = service.get("/api/users/online", Some(token)).await;
+    assert_eq!(online.body, json!({"success": true, "data": {"users": [], "count": 0}}));
+    let stats = service.get("/api/users/stats", Some(token)).await;
+    let numbers = json!({"totalUsers": 1, "onlineUsers": 0, "availableUsers": 0, "inConversation": 0});
+    assert_eq!(stats.body["data"], numbers);
+    let device = service.post("/api/users/device", token, r#"{"deviceId": "d-1"}"#).await;
+    assert_eq!(device.status, StatusCode::OK, "{}", device.body);
+    let device = &device.body["data"]["device"];
+    assert_eq!((&device["deviceId"], &device["name"]), (&json!("d-1"), &json!("Firefox")));
+    assert_eq!(device["platform"], "Linux");
+}
+
+#[tokio::test]
+async fn a_guest_needs_no_body() {
+    let service = Service::with(&[]).await;
+    let bare = service.send(Request::post("/api/auth/guest").body(Body::empty()).unwrap()).await;
+    assert_eq!((bare.status, &bare.body["message"]), (StatusCode::CREATED, &json!("Guest created")));
+    let user = &bare.body["data"]["user"];
+    assert_eq!((&user["email"], &user["guest"]), (&Value::Null, &json!(true)));
+    assert_eq!(service.post("/api/auth/guest", "", "{}").await.status, StatusCode::CREATED);
+    assert_eq!(service.post("/api/auth/guest", "", r#"{"name": "x"}"#).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_in_one_shape() {
+    let service = Service::with(&[("DUOLOGUE_AUTH_GUESTS", "false")]).await;
+    let large = format!(r#"{{"email": "{}"}}"#, "x".repeat(super::MAX_BODY));
+    let cases = [
+        (service.post("/api/auth/login", "", "{").await, 400, "malformed-json"),
+        (service.post("/api/auth/login", "", "").await, 400, "malformed-json"),
+        (service.get("/api/auth/me", None).await, 401, "token-missing"),
+        (service.get("/api/auth/me", Some("a.b.c")).await, 401, "token-invalid"),
+        (service.post("/api/auth/login", "", r#"{"email":"a@b.c","password":"x"}"#).await, 401, "credentials-wrong"),
+        (service.post("/api/auth/guest", "", "{}").await, 403, "guests-disabled"),
+        (service.get("/api/nowhere", None).await, 404, "not-found"),
+        (service.get("/app/tsconfig.json", None).await, 404, "not-found"),
+        (service.get("/app/../Cargo.toml", None).await, 404, "not-found"),
+        (service.get("/api/auth/login", None).await, 405, "method-not-allowed"),
+        (service.post("/api/auth/login", "", large).await, 413, "body-too-large"),
+    ];
+    for (answer, status, code) in cases {
+        assert_eq!((answer.status.as_u16(), &answer.body["error"]["code"]), (status, &json!(code)));
+        assert_eq!(answer.body["success"], false);
+        assert!(answer.body["message"].as_str().is_some_and(|message| message.ends_with('.')), "{}", answer.body);
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        assert_eq!(answer.headers.contains_key(WWW_AUTHENTICATE), status == 401);
+        assert_eq!(answer.headers.contains_key(ALLOW), status == 405);
+    }
+    let form = Request::post("/api/auth/login").header("content-type", "application/x-www-form-urlencoded");
+    let form = service.send(form.body(Body::from("email=a")).unwrap()).await;
+    assert_eq!(form.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+}
+
+#[tokio::test]
+async fn a_wrong_field_is_named() {
+    let service = Service::with(&[]).await;
+    let cases = [
+        (r#"{"email": "a@b.c", "password": 7}"#, "password", "type"),
+        (r#"{"email": "a@b.c", "password": "x", "admin": true}"#, "admin", "unknown"),
+        (r#"{"email": "a@b.c"}"#, "password", "required"),
+        (r#"{"email": "a@b.c", "email": "a@b.c", "password": "x"}"#, "email", "duplicate"),
+        (r#"[]"#, "", "type"),
+    ];
+    for (body, field, code) in cases {
+        let answer = service.post("/api/auth/login", "", body).await;
+        let detail = &answer.body["error"]["details"][0];
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+        assert_eq!((&detail["field"], &detail["code"]), (&json!(field), &json!(code)), "{body}: {}", answer.body);
+    }
+    let form = json!({"username": "x", "email": "nowhere", "password": "short"}).to_string();
+    let answer = service.post("/api/auth/register", "", form).await;
+    let fields: Vec<_> = answer.body["error"]["details"].as_array().unwrap().iter().map(|it| &it["field"]).collect();
+    assert_eq!(fields, ["username", "email", "password"]);
+}
+
+#[tokio::test]
+async fn health_tells_when_to_look_elsewhere() {
+    let service = Service::with(&[]).await;
+    let healthy = service.get("/health", None).await;
+    assert_eq!((healthy.status, &healthy.body["status"]), (StatusCode::OK, &json!("ok")));
+    assert_eq!(healthy.body["store"], "ok");
+    service.draining.store(true, Ordering::Relaxed);
+    let draining = service.get("/health", None).await;
+    assert_eq!((draining.status, &draining.body["status"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("draining")));
+}
+
+#[tokio::test]
+async fn statistics_are_the_operators_in_production() {
+    let open = Service::with(&[]).await;
+    assert_eq!(open.get("/api/socket/stats", None).await.body["data"]["connections"]["parked"], 0);
+
+    let secret = "0123456789abcdef0123456789abcdef";
+    let production = [
+        ("NODE_ENV", "production"),
+        ("JWT_SECRET", secret),
+        ("DUOLOGUE_LISTEN_HTTPS", "off"),
+        ("DUOLOGUE_LISTEN_QUIC", "off"),
+    ];
+    let hidden = Service::with(&production).await;
+    assert_eq!(hidden.get("/api/socket/stats", None).await.status, StatusCode::NOT_FOUND);
+
+    let guarded = [&production[..], &[("DUOLOGUE_PUBLIC_STATS_TOKEN", "open-sesame")]].concat();
+    let guarded = Service::with(&guarded).await;
+    assert_eq!(guarded.get("/api/socket/stats", None).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(guarded.get("/api/socket/stats", Some("open-barley")).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(guarded.get("/api/socket/stats", Some("open-sesame")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn pages_elsewhere_may_read_what_they_are_allowed_to() {
+    let service = Service::with(&[("CORS_ORIGIN", "https://chat.example")]).await;
+    for (origin, allowed) in [("https://chat.example", true), ("https://evil.example", false)] {
+        let request = Request::builder().method("OPTIONS").uri("/api/auth/login").header("origin", origin);
+        let request = request.header("access-control-request-method", "POST").body(Body::empty()).unwrap();
+        let answer = service.send(request).await;
+        assert_eq!(answer.headers.get(ACCESS_CONTROL_ALLOW_ORIGIN).is_some_and(|it| it == origin), allowed, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn files_are_fetched_once() {
+    let service = Service::with(&[]).await;
+    let page = service.get("/", None).await;
+    assert_eq!(
+        (page.status, &page.headers[CONTENT_TYPE]),
+        (StatusCode::OK, &"text/html; charset=utf-8".parse().unwrap())
+    );
+    assert_eq!(page.headers[CACHE_CONTROL], "no-cache");
+    assert_eq!(page.headers["cross-origin-resource-policy"], "same-origin");
+    assert!(!page.headers.contains_key("strict-transport-security"));
+    let request = Request::get("/app/index.html").header(IF_NONE_MATCH, &page.headers[ETAG]);
+    let again = service.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!((again.status, &again.headers[ETAG]), (StatusCode::NOT_MODIFIED, &page.headers[ETAG]));
+    let sdk = service.get("/sdk/duologue.js", None).await;
+    assert_eq!(sdk.headers["cross-origin-resource-policy"], "cross-origin");
+}
+
+#[tokio::test]
+async fn only_tls_asks_for_tls() {
+    let service = Service::with(&[]).await;
+    let router = service.router.clone().layer(Extension(Secure(true)));
+    let request = Request::get("/api/connect").header("host", "localhost:3443").body(Body::empty()).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    assert!(response.headers().contains_key("strict-transport-security"));
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let directions = json!({"success": true, "data": {
+        "protocol": 1,
+        "webtransport": {"url": "https://127.0.0.1:3443/realtime"},
+        "websocket": {"url": "wss://localhost:3443/realtime"},
+    }});
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), directions);
+}
+
+#[test]
+fn the_doors_are_where_the_client_can_reach_them() {
+    let nowhere = Public::default();
+    let named = Public { host: Some("chat.example".into()), ..Public::default() };
+    let mapped = Public { https_port: Some(8443), quic_port: Some(4433), ..named.clone() };
+    let six = Public { host: Some("2001:db8::1".into()), https_port: Some(443), ..Public::default() };
+    let cases = [
+        (&nowhere, Some("localhost:3001"), false, "https://127.0.0.1:3443", "ws://localhost:3001"),
+        (&nowhere, Some("[::1]:3443"), true, "https://127.0.0.1:3443", "wss://[::1]:3443"),
+        (&nowhere, Some("192.168.1.5:3001"), false, "https://192.168.1.5:3443", "ws://192.168.1.5:3001"),
+        (&nowhere, Some("[2001:db8::2]"), true, "https://[2001:db8::2]:3443", "wss://[2001:db8::2]"),
+        (&named, Some("10.0.0.1:3001"), false, "https://chat.example:3443", "wss://chat.example"),
+        (&named, None, false, "https://chat.example:3443", "wss://chat.example"),
+        (&mapped, None, false, "https://chat.example:4433", "wss://chat.example:8443"),
+        (&six, None, true, "https://[2001:db8::1]:3443", "wss://[2001:db8::1]"),
+    ];
+    let ports = Ports { https: Some(3443), quic: Some(3443) };
+    for (public, host, secure, webtransport, websocket) in cases {
+        let expected = Addresses {
+            webtransport: Some(format!("{webtransport}/realtime")),
+            websocket: format!("{websocket}/realtime"),
+        };
+        assert_eq!(addresses(public, ports, Reached { host, secure }), Some(expected));
+    }
+    for host in [None, Some(""), Some(":3001"), Some("a/b"), Some("user@host"), Some("host:80x"), Some("[::1]x")] {
+        assert_eq!(addresses(&nowhere, ports, Reached { host, secure: false }), None, "{host:?}");
+    }
+    let off = addresses(&mapped, Ports::default(), Reached { host: None, secure: false });
+    assert_eq!(off.unwrap().webtransport, None);
+}
+
+#[test]
+fn every_refusal_of_the_accounts_has_its_status() {
+    use accounts::Error as E;
+    let problem = Problem { field: "email", code: "format", message: "No.".into() };
+    let away = || store::Error::Unavailable("gone".into());
+    let cases = [
+        (E::Invalid(vec![problem]), 422, "invalid-data", 1, None),
+        (E::UsernameTaken, 409, "username-taken", 1, None),
+        (E::EmailTaken, 409, "email-taken", 1, None),
+        (E::CredentialsWrong, 401, "credentials-wrong", 0, None),
+        (E::GuestsDisabled, 403, "guests-disabled", 0, None),
+        (E::Token(token::Error::Expired), 401, "token-expired", 0, None),
+        (E::Token(token::Error::Invalid), 401, "token-invalid", 0, None),
+        (E::Token(token::Error::UserGone), 401, "user-unknown", 0, None),
+        (E::Busy(password::Error::Busy), 503, "busy", 0, Some("1")),
+        (E::Busy(password::Error::Failed), 500, "internal", 0, None),
+        (E::Unavailable(away()), 503, "unavailable", 0, Some("5")),
+    ];
+    for (error, status, code, details, retry) in cases {
+        let error = Error::from(error);
+        assert_eq!((error.status().as_u16(), error.code(), error.details().len()), (status, code, details));
+        let response = error.into_response();
+        let retry_after = response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap());
+        assert_eq!((response.status().as_u16(), retry_after), (status, retry));
+    }
+}
+
+#[test]
+fn times_have_milliseconds_always() {
+    let at = |seconds, millis| timestamp(UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_micros(millis));
+    assert_eq!(at(1_672_531_200, 0), "2023-01-01T00:00:00.000Z");
+    assert_eq!(at(1_709_251_199, 7_000), "2024-02-29T23:59:59.007Z");
+    assert_eq!(at(1_709_251_199, 999_999), "2024-02-29T23:59:59.999Z");
+}
+
+#[test]
+fn only_what_the_demo_needs_has_a_type() {
+    assert_eq!(content_type("app/index.html"), Some("text/html; charset=utf-8"));
+    assert_eq!(content_type("sdk/link/race.js"), Some("text/javascript; charset=utf-8"));
+    assert_eq!(content_type("app/style.css"), Some("text/css; charset=utf-8"));
+    assert_eq!(content_type("app/icon.svg"), Some("image/svg+xml; charset=utf-8"));
+    assert_eq!(content_type("app/app.webmanifest"), Some("application/manifest+json; charset=utf-8"));
+    for none in ["app/tsconfig.json", "sdk/package.json", "sdk/node_modules/a/b.js", "sdk/README.md", "app/", "app/x"] {
+        assert_eq!(content_type(none), None, "{none}");
+    }
+}
+
+#[test]
+fn tags_are_compared_weakly() {
+    for yes in [r#""a""#, r#"W/"a""#, r#""b", "a""#, "*"] {
+        assert!(has_it(yes, r#""a""#), "{yes}");
+    }
+    assert!(!has_it(r#""b""#, r#""a""#));
+}
+
+#[test]
+fn a_device_is_named_by_its_user_agent() {
+    let iphone =
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Safari/604.1";
+    let edge = "Mozilla/5.0 (Windows NT 10.0; Win64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0";
+    assert_eq!((browser(iphone), platform(iphone)), ("Safari", "iOS"));
+    assert_eq!((browser(edge), platform(edge)), ("Edge", "Windows"));
+    assert_eq!((browser("curl/8.5.0"), platform("curl/8.5.0")), ("curl", "unknown"));
+    assert_eq!((browser(""), platform("")), ("unknown", "unknown"));
+}
