@@ -1,2 +1,39 @@
-//! Duologue
+//! Duologue: a realtime server for conversations between two people.
+//!
+//! ```text
+//! main -> server -> everything            the only part that knows every part
+//!
+//!   transport        rest                 doors: bytes and HTTP
+//!       |             |
+//!    session          |                   one client, whatever carries it
+//!       |             |
+//!       +--> chat <---+                   the rules
+//!           |  |  |
+//!         hub  |  auth, store             who is here; who they are; what lasts
+//!            outbox                       mail for one client
+//!
+//!   all of them -> protocol               the wire; imports none of ours
+//! ```
+//!
+//! The laws, held by `tests/tidy.rs`:
+//! - `protocol` knows no IO, no clock and no other module.
+//! - `outbox` and `hub` know `protocol` and each other's types, nothing above them.
+//! - `chat` knows neither transports nor HTTP; `session` knows no transport.
+//! - `rest` and `session` reach `hub` and `store` only through `chat`.
+//! - `config` is read by whom it concerns; only `config` reads the environment.
+//!
+//! `ARCHITECTURE.md` walks through a message, a resume and a shutdown.
+
+pub mod auth;
+pub mod chat;
+pub mod client;
+pub mod config;
+pub mod hub;
+pub mod outbox;
 pub mod protocol;
+pub mod rest;
+pub mod server;
+pub mod session;
+pub mod store;
+pub mod tls;
+pub mod transport;

@@ -1,1 +1,76 @@
-fn main() {}
+//! The program: arguments to subcommand, and nothing else.
+#![allow(missing_docs, reason = "a binary has no readers of its items")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use duologue::config::{self, Config};
+use duologue::server::Server;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// A realtime server for conversations between two people.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The settings file; without it, config/duologue.toml where there is one.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server (what happens without a subcommand).
+    Serve,
+    /// Checks the settings, says what is wrong with them, and binds nothing.
+    Check,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("duologue: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = config::from_process(arguments.config.as_deref())?;
+    match arguments.command {
+        None | Some(Command::Serve) => serve(config),
+        Some(Command::Check) => {
+            config.warnings.iter().for_each(|warning| println!("warning: {warning}"));
+            println!("The settings are fine.");
+            Ok(())
+        }
+    }
+}
+
+fn serve(config: Config) -> anyhow::Result<()> {
+    let filter: Targets = config.log.level.parse().context("log.level")?;
+    let output = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(filter).with(output).init();
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let server = Server::bind(config).await?;
+        println!("{}", server.banner());
+        let stop = async {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        server.run(stop).await;
+        Ok(())
+    })
+}

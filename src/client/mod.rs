@@ -1,0 +1,213 @@
+//! A client of this server, over WebTransport or WebSocket: what the tests drive it with, and what
+//! the program's own tools are built on.
+//!
+//! Owns: one session as its client sees it (numbers, acknowledgements, resume), on a [`Wire`] that
+//! can be replaced. The wire alone is public too, for those who want to break the rules.
+//!
+//! Must not know: the server's parts. It speaks through `protocol` only.
+
+mod wire;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+pub use self::wire::{Ended, Target, Wire};
+use crate::hub::Door;
+use crate::protocol::{
+    Arrival, Beat, ClientEvent, ClientInfo, Closing, Encoded, Established, Hello, Inbound, Lane, Outbound, PROTOCOL,
+    Refusal, Resume, ServerEvent, ServerFrame,
+};
+
+/// What went wrong on this side of the wire.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The link could not be opened.
+    #[error("could not connect: {0}")]
+    Connect(String),
+    /// The link is gone.
+    #[error("the link ended: {0:?}")]
+    Ended(Ended),
+    /// The server closed the link and said why.
+    #[error("the server closed the link: {} {}", .0.code, .0.message)]
+    Closing(Closing),
+    /// The server sent what this client cannot read.
+    #[error("the server sent an unreadable frame: {}", .0.message)]
+    Frame(Refusal),
+    /// The server left a number out.
+    #[error("the server sent seq {0} where {1} was due")]
+    Gap(u64, u64),
+    /// Nothing came in time.
+    #[error("nothing came within {0:?}")]
+    Timeout(Duration),
+}
+
+/// One session, on the link of the moment.
+pub struct Client {
+    target: Target,
+    token: String,
+    device: Option<String>,
+    wire: Wire,
+    outbound: Outbound<Encoded>,
+    inbound: Inbound,
+    established: Established,
+}
+
+impl Client {
+    /// Opens a link by `door` and begins a session.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being established.
+    pub async fn connect(target: &Target, door: Door, token: &str, device: Option<&str>) -> Result<Self, Error> {
+        let mut wire = Wire::open(target, door).await?;
+        let established = greet(&mut wire, hello(token, device, None)).await?;
+        Ok(Self {
+            target: target.clone(),
+            token: token.to_owned(),
+            device: device.map(str::to_owned),
+            wire,
+            outbound: Outbound::default(),
+            inbound: Inbound::default(),
+            established,
+        })
+    }
+
+    /// What the server said when the link was established.
+    pub fn established(&self) -> &Established {
+        &self.established
+    }
+
+    /// The link itself, to break or to send what a good client would not.
+    pub fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+
+    /// The highest `seq` received so far.
+    pub fn received(&self) -> u64 {
+        self.inbound.received()
+    }
+
+    /// Events that were sent and are not acknowledged yet.
+    pub fn pending(&self) -> usize {
+        self.outbound.pending()
+    }
+
+    /// Sends an event; a reliable one is numbered and kept until it is acknowledged.
+    ///
+    /// # Errors
+    /// The link is gone; the event is sent again after [`resume`](Self::resume).
+    pub async fn send(&mut self, event: &ClientEvent) -> Result<(), Error> {
+        let event = Encoded::from(event);
+        if event.lane == Lane::Reliable {
+            self.outbound.push(event);
+            self.write_pending().await
+        } else {
+            self.wire.send_event(&event, None, None).await
+        }
+    }
+
+    /// Keeps an event for the next link without writing it: what an app says while it has none.
+    pub fn queue(&mut self, event: &ClientEvent) {
+        self.outbound.push(Encoded::from(event));
+    }
+
+    /// The next event that is not the session's own business (acknowledgements, pings). What is
+    /// reliable comes once and in order, and is acknowledged.
+    ///
+    /// # Errors
+    /// The link ended, or nothing came within `wait`.
+    pub async fn next(&mut self, wait: Duration) -> Result<ServerEvent, Error> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let frame = timeout_at(deadline, self.wire.recv()).await.map_err(|_| Error::Timeout(wait))??;
+            if let Some(event) = self.take(frame).await? {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Lets the link go without a word, as a network does.
+    pub fn cut(&mut self) {
+        self.wire.cut();
+    }
+
+    /// Opens a new link by `door` and goes on with the session there; what was not acknowledged is
+    /// sent again. The old link may still stand: then the server closes it.
+    ///
+    /// # Errors
+    /// Whatever keeps the new link from being established. `established().resumed` says whether the
+    /// session went on; if not, a new one has begun.
+    pub async fn resume(&mut self, door: Door) -> Result<(), Error> {
+        let mut wire = Wire::open(&self.target, door).await?;
+        let Established { session, key, .. } = self.established;
+        let resume = Resume { session, key, received: self.inbound.received() };
+        let hello = hello(&self.token, self.device.as_deref(), Some(resume));
+        self.established = greet(&mut wire, hello).await?;
+        self.wire = wire;
+        if self.established.resumed {
+            let received = self.established.received;
+            let known = self.outbound.resume(received).map(drop);
+            known.ok_or(Error::Gap(received, self.outbound.last()))?;
+            self.write_pending().await
+        } else {
+            (self.outbound, self.inbound) = (Outbound::default(), Inbound::default());
+            Ok(())
+        }
+    }
+
+    async fn take(&mut self, frame: ServerFrame) -> Result<Option<ServerEvent>, Error> {
+        if let Some(upto) = frame.ack {
+            let known = self.outbound.ack(upto).map(drop);
+            known.ok_or(Error::Gap(upto, self.outbound.last()))?;
+        }
+        if let Some(seq) = frame.seq {
+            match self.inbound.accept(seq) {
+                Arrival::Fresh => self.wire.send_ack(seq).await?,
+                Arrival::Duplicate => return Ok(None),
+                Arrival::Gap => return Err(Error::Gap(seq, self.inbound.received() + 1)),
+            }
+        }
+        match frame.event {
+            Some(ServerEvent::Ping(Beat { t })) => {
+                let pong = Encoded::from(&ClientEvent::Pong(Beat { t }));
+                self.wire.send_event(&pong, None, None).await?;
+                Ok(None)
+            }
+            Some(ServerEvent::Closing(closing)) => Err(Error::Closing(closing)),
+            Some(ServerEvent::Ack(_)) | None => Ok(None),
+            Some(event) => Ok(Some(event)),
+        }
+    }
+
+    async fn write_pending(&mut self) -> Result<(), Error> {
+        while let Some((seq, event)) = self.outbound.next_unwritten() {
+            self.wire.send_event(event, Some(seq), None).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The hello of this client.
+pub fn hello(token: &str, device: Option<&str>, resume: Option<Resume>) -> Hello {
+    let client = ClientInfo {
+        name: "duologue-rust".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        device_id: device.map(str::to_owned),
+    };
+    Hello { protocol: PROTOCOL, token: token.to_owned(), client, resume }
+}
+
+/// Says hello on a fresh wire and waits for the answer.
+///
+/// # Errors
+/// The server's refusal, or a link that ended.
+pub async fn greet(wire: &mut Wire, hello: Hello) -> Result<Established, Error> {
+    wire.send_event(&Encoded::from(&ClientEvent::Hello(hello)), None, None).await?;
+    loop {
+        match wire.recv().await?.event {
+            Some(ServerEvent::Established(established)) => return Ok(*established),
+            Some(ServerEvent::Closing(closing)) => return Err(Error::Closing(closing)),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! One link, seen from the client's end: frames out, frames in, no rules.
+
+use std::net::SocketAddr;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::Message;
+use wtransport::endpoint::ConnectOptions;
+use wtransport::error::ConnectionError;
+use wtransport::tls::Sha256Digest;
+use wtransport::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
+
+use super::Error;
+use crate::hub::Door;
+use crate::protocol::{Encoded, Lane, ServerFrame, write_ack, write_frame};
+use crate::transport::webtransport::{next_frame, put_frame};
+
+/// Where a server is and how to trust it.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Plain HTTP, for WebSocket.
+    pub http: SocketAddr,
+    /// UDP, for WebTransport.
+    pub quic: SocketAddr,
+    /// The SHA-256 of the development certificate, as `GET /api/connect` tells it; `None`: the
+    /// system's authorities are trusted.
+    pub certificate: Option<[u8; 32]>,
+    /// The page that a browser would name.
+    pub origin: Option<String>,
+}
+
+/// How a link ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// The server closed it with this code.
+    Code(u16),
+    /// It ended without one.
+    Lost(String),
+}
+
+/// One link.
+pub enum Wire {
+    /// Over QUIC.
+    WebTransport(Box<WebTransportWire>),
+    /// Over TCP.
+    WebSocket(Box<WebSocketStream<TcpStream>>),
+    /// Cut by this side.
+    Cut,
+}
+
+/// The control stream and the datagrams of one connection.
+pub struct WebTransportWire {
+    connection: Connection,
+    send: SendStream,
+    recv: RecvStream,
+    partial: BytesMut,
+    // Kept: dropping it would close the connection.
+    _endpoint: Endpoint<wtransport::endpoint::endpoint_side::Client>,
+}
+
+impl Wire {
+    /// Opens a link; no hello is said.
+    ///
+    /// # Errors
+    /// [`Error::Connect`].
+    pub async fn open(target: &Target, door: Door) -> Result<Self, Error> {
+        match door {
+            Door::WebTransport => webtransport(target).await.map(Box::new).map(Self::WebTransport),
+            Door::WebSocket => websocket(target).await.map(Box::new).map(Self::WebSocket),
+        }
+    }
+
+    /// Sends an event, volatile ones as datagrams where the door has them.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub async fn send_event(&mut self, event: &Encoded, seq: Option<u64>, ack: Option<u64>) -> Result<(), Error> {
+        let mut frame = BytesMut::new();
+        write_frame(&mut frame, event, seq, ack);
+        if event.lane == Lane::Volatile { self.send_volatile(frame.freeze()).await } else { self.send(frame.freeze()).await }
+    }
+
+    /// Acknowledges everything up to `ack`.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub async fn send_ack(&mut self, ack: u64) -> Result<(), Error> {
+        let mut frame = BytesMut::new();
+        write_ack(&mut frame, ack);
+        self.send(frame.freeze()).await
+    }
+
+    /// Sends these bytes as one frame, whatever they are.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub async fn send(&mut self, frame: Bytes) -> Result<(), Error> {
+        match self {
+            Self::WebTransport(wire) => {
+                let mut bytes = BytesMut::new();
+                put_frame(&mut bytes, |out| out.extend_from_slice(&frame));
+                wire.send.write_all(&bytes).await.map_err(|error| lost(&error))
+            }
+            Self::WebSocket(socket) => {
+                let text = String::from_utf8_lossy(&frame).into_owned();
+                socket.send(Message::text(text)).await.map_err(|error| lost(&error))
+            }
+            Self::Cut => Err(cut()),
+        }
+    }
+
+    /// Sends these bytes as a datagram, or as a frame where there are none.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub async fn send_volatile(&mut self, frame: Bytes) -> Result<(), Error> {
+        match self {
+            Self::WebTransport(wire) => wire.connection.send_datagram(frame).map_err(|error| lost(&error)),
+            Self::WebSocket(_) | Self::Cut => self.send(frame).await,
+        }
+    }
+
+    /// Sends binary data where text is due: a binary message, or a stray stream.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub async fn send_binary(&mut self, data: Bytes) -> Result<(), Error> {
+        match self {
+            Self::WebTransport(wire) => {
+                let opened = async { wire.connection.open_uni().await?.await.map_err(|_| ConnectionError::TimedOut) };
+                let mut stream = opened.await.map_err(|error| lost(&error))?;
+                // The server may refuse the stream before it has all of it: that is what is tried.
+                let _ = stream.write_all(&data).await;
+                Ok(())
+            }
+            Self::WebSocket(socket) => socket.send(Message::binary(data)).await.map_err(|error| lost(&error)),
+            Self::Cut => Err(cut()),
+        }
+    }
+
+    /// The next frame of the server. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Ended`] with the close code, [`Error::Frame`].
+    pub async fn recv(&mut self) -> Result<ServerFrame, Error> {
+        match self {
+            Self::WebTransport(wire) => wire.recv().await,
+            Self::WebSocket(socket) => loop {
+                match socket.next().await {
+                    Some(Ok(Message::Text(text))) => return ServerFrame::decode(text.as_bytes()).map_err(Error::Frame),
+                    Some(Ok(Message::Close(frame))) => {
+                        let code = frame.map(|frame| u16::from(frame.code));
+                        return Err(Error::Ended(code.map_or_else(|| Ended::Lost("no code".to_owned()), Ended::Code)));
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Err(lost(&error)),
+                    None => return Err(Error::Ended(Ended::Lost("end of stream".to_owned()))),
+                }
+            },
+            Self::Cut => Err(cut()),
+        }
+    }
+
+    /// Lets go of the link without a word: the sockets are dropped.
+    pub fn cut(&mut self) {
+        *self = Self::Cut;
+    }
+}
+
+impl WebTransportWire {
+    async fn recv(&mut self) -> Result<ServerFrame, Error> {
+        loop {
+            if let Some(frame) = next_frame(&mut self.partial).map_err(|error| lost(&error))? {
+                return ServerFrame::decode(&frame).map_err(Error::Frame);
+            }
+            tokio::select! {
+                biased; // in the order in which a reader would want them: control before datagrams
+                chunk = self.recv.quic_stream_mut().read_chunk(usize::MAX, true) => match chunk {
+                    Ok(Some(chunk)) => self.partial.extend_from_slice(&chunk.bytes),
+                    Ok(None) => return Err(self.ended().await),
+                    Err(_) => return Err(self.ended().await),
+                },
+                datagram = self.connection.receive_datagram() => {
+                    if let Ok(datagram) = datagram {
+                        return ServerFrame::decode(&datagram.payload()).map_err(Error::Frame);
+                    }
+                    return Err(self.ended().await);
+                }
+            }
+        }
+    }
+
+    /// The stream is over; the connection's close says why.
+    async fn ended(&self) -> Error {
+        Error::Ended(match self.connection.closed().await {
+            ConnectionError::ApplicationClosed(close) => {
+                u16::try_from(close.code().into_inner()).map_or_else(|_| Ended::Lost(close.to_string()), Ended::Code)
+            }
+            other => Ended::Lost(other.to_string()),
+        })
+    }
+}
+
+async fn webtransport(target: &Target) -> Result<WebTransportWire, Error> {
+    let failed = |error: &dyn std::fmt::Display| Error::Connect(error.to_string());
+    let config = ClientConfig::builder().with_bind_address(SocketAddr::new(unspecified(target.quic), 0));
+    let config = match target.certificate {
+        Some(hash) => config.with_server_certificate_hashes([Sha256Digest::new(hash)]),
+        None => config.with_native_certs(),
+    };
+    let endpoint = Endpoint::client(config.build()).map_err(|error| failed(&error))?;
+    let mut options = ConnectOptions::builder(format!("https://{}/realtime", target.quic));
+    if let Some(origin) = &target.origin {
+        options = options.add_header("origin", origin);
+    }
+    let connection = endpoint.connect(options.build()).await.map_err(|error| failed(&error))?;
+    let opening = connection.open_bi().await.map_err(|error| failed(&error))?;
+    let (send, recv) = opening.await.map_err(|error| failed(&error))?;
+    Ok(WebTransportWire { connection, send, recv, partial: BytesMut::new(), _endpoint: endpoint })
+}
+
+async fn websocket(target: &Target) -> Result<WebSocketStream<TcpStream>, Error> {
+    let failed = |error: &dyn std::fmt::Display| Error::Connect(error.to_string());
+    let mut request =
+        format!("ws://{}/realtime", target.http).into_client_request().map_err(|error| failed(&error))?;
+    if let Some(origin) = &target.origin {
+        let origin = HeaderValue::from_str(origin).map_err(|error| failed(&error))?;
+        request.headers_mut().insert("origin", origin);
+    }
+    let stream = TcpStream::connect(target.http).await.map_err(|error| failed(&error))?;
+    stream.set_nodelay(true).map_err(|error| failed(&error))?;
+    let (socket, _) = tokio_tungstenite::client_async(request, stream).await.map_err(|error| failed(&error))?;
+    Ok(socket)
+}
+
+fn unspecified(peer: SocketAddr) -> std::net::IpAddr {
+    if peer.is_ipv4() { std::net::Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() }
+}
+
+fn lost(error: &dyn std::fmt::Display) -> Error {
+    Error::Ended(Ended::Lost(error.to_string()))
+}
+
+fn cut() -> Error {
+    Error::Ended(Ended::Lost("cut by this side".to_owned()))
+}

@@ -1,0 +1,273 @@
+//! The running process: builds every part in order, binds all, serves, and stops in good order.
+//!
+//! The only part that knows every other part. Nothing is served before everything is bound.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::http::HeaderMap;
+use axum::routing::any;
+use axum::{Extension, Router};
+use tokio::net::TcpListener;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::chat::{Accounts, Chat};
+use crate::config::{self, Config};
+use crate::session::{Sessions, Settings};
+use crate::tls::{self, Certificates};
+use crate::transport::{quic, tcp, websocket};
+use crate::{rest, store};
+
+/// How often certificates are looked at.
+const RENEWAL: Duration = Duration::from_secs(10 * 60);
+/// How long QUIC may take to say its last goodbyes, after all else has stopped.
+const QUIC_GOODBYE: Duration = Duration::from_secs(1);
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A part refused its settings.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The store could not be opened.
+    #[error("the store could not be opened: {0}")]
+    Store(#[from] store::Error),
+    /// A certificate could not be loaded or made.
+    #[error("{0}")]
+    Tls(#[from] tls::Error),
+    /// A part of the accounts could not start.
+    #[error("{0}")]
+    Accounts(#[source] anyhow::Error),
+    /// A port could not be had.
+    #[error("{what} cannot listen on {address}: {source}. Is another server running there? Set {key} to another port.")]
+    Bind {
+        /// Which listener.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// The setting that changes it.
+        key: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Everything bound, nothing served yet.
+pub struct Server {
+    config: Arc<Config>,
+    chat: Chat,
+    sessions: Sessions,
+    certificates: Option<Certificates>,
+    http: Option<TcpListener>,
+    https: Option<TcpListener>,
+    quic: Option<quinn::Endpoint>,
+    addresses: Addresses,
+}
+
+/// Where a server listens, with the real ports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// Plain HTTP: the demo, REST, WebSocket.
+    pub http: Option<SocketAddr>,
+    /// The same over TLS.
+    pub https: Option<SocketAddr>,
+    /// UDP: WebTransport.
+    pub quic: Option<SocketAddr>,
+}
+
+impl Server {
+    /// Opens the store, loads the certificate, binds every socket.
+    ///
+    /// # Errors
+    /// Whichever of these fails first; nothing is left open then.
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        let config = Arc::new(config);
+        let store = store::open(&config).await?;
+        let accounts = Accounts::new(store, &config).map_err(|error| Error::Accounts(error.into()))?;
+        let chat = Chat::new(accounts, &config.matching);
+        let settings = Settings { session: config.session.clone(), limits: config.limits.clone() };
+        let sessions = Sessions::new(chat.clone(), settings, TaskTracker::new());
+
+        let listen = &config.listen;
+        let certificates = match (listen.https, listen.quic) {
+            (None, None) => None,
+            _ => Some(Certificates::open(&config, SystemTime::now())?),
+        };
+        let http = tcp_listener("HTTP", listen.http, "listen.http (or PORT)").await?;
+        let https = tcp_listener("HTTPS", listen.https, "listen.https").await?;
+        let quic = match (listen.quic, &certificates) {
+            (Some(address), Some(certificates)) => {
+                // Browsers expect QUIC at the number that HTTPS has; with port 0 the system chose it.
+                let port = https.as_ref().and_then(|https| https.local_addr().ok()).map(|https| https.port());
+                let address = match address.port() {
+                    0 => SocketAddr::new(address.ip(), port.unwrap_or(0)),
+                    _ => address,
+                };
+                let bound = quic::bind(address, certificates, &config.data);
+                Some(bound.map_err(|source| Error::Bind { what: "QUIC (UDP)", address, key: "listen.quic", source })?)
+            }
+            _ => None,
+        };
+        let address = |listener: &Option<TcpListener>| listener.as_ref().and_then(|it| it.local_addr().ok());
+        let addresses = Addresses {
+            http: address(&http),
+            https: address(&https),
+            quic: quic.as_ref().and_then(|endpoint| endpoint.local_addr().ok()),
+        };
+        Ok(Self { config, chat, sessions, certificates, http, https, quic, addresses })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// What a person who has just started it wants to know.
+    pub fn banner(&self) -> String {
+        Banner { config: &self.config, addresses: self.addresses }.to_string()
+    }
+
+    /// Serves until `stop` resolves, then tells every client, writes what is queued, and ends
+    /// within the time that `session.drain_ms` gives.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self { config, chat, sessions, certificates, http, https, quic, addresses } = self;
+        let tasks = sessions.tasks().clone();
+        let stopping = CancellationToken::new();
+        let draining = Arc::new(AtomicBool::new(false));
+        let origins = Arc::new(config.origins.clone());
+
+        let router = rest::router(rest::State {
+            chat: chat.clone(),
+            config: Arc::clone(&config),
+            certificates: certificates.clone(),
+            started: Instant::now(),
+            ports: rest::Ports {
+                https: addresses.https.map(|address| address.port()),
+                quic: addresses.quic.map(|address| address.port()),
+            },
+            draining: Arc::clone(&draining),
+        });
+        let router = realtime(sessions.clone(), Arc::clone(&origins)).merge(router);
+
+        if let Some(listener) = http {
+            let router = router.clone().layer(Extension(rest::Secure(false)));
+            tasks.spawn(tcp::serve(listener, None, router, tasks.clone(), stopping.clone()));
+        }
+        if let (Some(listener), Some(certificates)) = (https, &certificates) {
+            let router = router.layer(Extension(rest::Secure(true)));
+            let tls = Some(certificates.tcp_config());
+            tasks.spawn(tcp::serve(listener, tls, router, tasks.clone(), stopping.clone()));
+        }
+        if let Some(endpoint) = &quic {
+            let serving = quic::serve(endpoint.clone(), sessions.clone(), origins);
+            let stopping = stopping.clone();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = stopping.cancelled() => {}
+                    () = serving => {}
+                }
+            });
+        }
+        {
+            let (chat, stopping) = (chat.clone(), stopping.clone());
+            tasks.spawn(async move { chat.keep_matching(stopping).await });
+        }
+        if let Some(certificates) = certificates {
+            tasks.spawn(keep_renewing(certificates, stopping.clone()));
+        }
+
+        stop.await;
+        info!("stopping: clients are told, what is queued is written");
+        draining.store(true, Ordering::Relaxed);
+        if let Some(endpoint) = &quic {
+            // Connections that stand go on; new ones are refused.
+            endpoint.set_server_config(None);
+        }
+        sessions.drain();
+        stopping.cancel();
+        tasks.close();
+        if timeout(config.session.drain, tasks.wait()).await.is_err() {
+            warn!(left = tasks.len(), "some connections did not end in time and are cut");
+        }
+        if let Some(endpoint) = quic {
+            quic::close(&endpoint);
+            // Nothing depends on the peers having heard it.
+            let _ = timeout(QUIC_GOODBYE, endpoint.wait_idle()).await;
+        }
+        info!("stopped");
+    }
+}
+
+/// The WebSocket door, at the path that both doors share.
+fn realtime(sessions: Sessions, origins: Arc<config::Origins>) -> Router {
+    let upgrade = async move |headers: HeaderMap, upgrade: WebSocketUpgrade| {
+        websocket::upgrade(upgrade, &headers, sessions.clone(), &origins)
+    };
+    Router::new().route("/realtime", any(upgrade))
+}
+
+async fn tcp_listener(
+    what: &'static str,
+    address: Option<SocketAddr>,
+    key: &'static str,
+) -> Result<Option<TcpListener>, Error> {
+    let Some(address) = address else { return Ok(None) };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(source) => Err(Error::Bind { what, address, key, source }),
+    }
+}
+
+async fn keep_renewing(certificates: Certificates, stop: CancellationToken) {
+    let mut ticks = interval(RENEWAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => match certificates.renew_if_due(SystemTime::now()) {
+                Ok(true) => info!("the certificate was renewed"),
+                Ok(false) => {}
+                Err(error) => warn!(%error, "the certificate could not be renewed; the old one stays"),
+            },
+        }
+    }
+}
+
+/// The short table that is printed at start.
+struct Banner<'a> {
+    config: &'a Config,
+    addresses: Addresses,
+}
+
+impl fmt::Display for Banner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Addresses { http, https, quic } = self.addresses;
+        let environment = match self.config.environment {
+            config::Environment::Development => "development",
+            config::Environment::Production => "production",
+        };
+        writeln!(f, "\n  Duologue {} ({environment})\n", env!("CARGO_PKG_VERSION"))?;
+        if let Some(http) = http {
+            let host = if http.ip().is_loopback() { "localhost".to_owned() } else { http.ip().to_string() };
+            writeln!(f, "  Open   http://{host}:{}   in two windows, and talk\n", http.port())?;
+        }
+        let mut row = |name: &str, address: Option<SocketAddr>, what: &str| match address {
+            Some(address) => writeln!(f, "  {name:<6} {:<22} {what}", address.to_string()),
+            None => writeln!(f, "  {name:<6} {:<22} {what}", "off"),
+        };
+        row("HTTP", http, "demo, REST, WebSocket")?;
+        row("HTTPS", https, "the same over TLS")?;
+        row("QUIC", quic, "WebTransport (UDP)")?;
+        writeln!(f, "\n  Data in {}. Ctrl-C stops.", self.config.data.display())
+    }
+}
