@@ -2,7 +2,6 @@
 //! everything that can go wrong with its status and code, the JSON body and the bearer token.
 
 use std::borrow::Cow;
-use std::error::Error as _;
 use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
@@ -200,8 +199,13 @@ fn account_details(error: &accounts::Error) -> Vec<Detail> {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, code) = self.outcome();
-        if status.is_server_error() {
-            warn!(error = %self, cause = self.source().map(tracing::field::display), code, "a request failed");
+        // A full queue is no failure, and a flood of logins must not become a flood of lines.
+        if status.is_server_error() && code != "busy" {
+            let mut cause: &dyn std::error::Error = &self;
+            while let Some(source) = cause.source() {
+                cause = source;
+            }
+            warn!(code, %cause, "a request failed: {self}");
         }
         let mut headers = HeaderMap::new();
         if let Some(seconds) = self.retry_after() {

@@ -137,10 +137,13 @@ fn bracketed(host: &str) -> String {
 
 /// Whether a Host header may be put into a URL: a name or an address and perhaps a port, no more.
 fn is_plain(host: &str) -> bool {
-    let name = name_of(host);
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_[]:".contains(c);
-    let port = host[name.len()..].strip_prefix(':').unwrap_or("");
-    !name.is_empty() && host.len() <= 255 && name.chars().all(plain) && port.chars().all(|c| c.is_ascii_digit())
+    let (name, port) = host.split_at(name_of(host).len());
+    let name_is_plain = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)),
+    };
+    let port_is_plain = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    name_is_plain && port_is_plain
 }
 
 /// A Host header without its port.

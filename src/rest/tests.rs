@@ -100,9 +100,13 @@ async fn an_account_comes_in_by_every_way() {
     assert!(user.get("guest").is_none());
     assert_eq!(registered.headers[CACHE_CONTROL], "no-store");
 
-    let again = service.post("/api/auth/register", "", ada()).await;
-    assert_eq!((again.status, &again.body["error"]["code"]), (StatusCode::CONFLICT, &json!("username-taken")));
-    assert_eq!(again.body["error"]["details"][0]["field"], "username");
+    for (taken, other) in [("username", "ada@example.org"), ("email", "Ada")] {
+        let body = ada().replace(other, if taken == "email" { "Eda" } else { "eda@example.org" });
+        let again = service.post("/api/auth/register", "", body).await;
+        let code = json!(format!("{taken}-taken"));
+        assert_eq!((again.status, &again.body["error"]["code"]), (StatusCode::CONFLICT, &code));
+        assert_eq!(again.body["error"]["details"][0]["field"], taken);
+    }
 
     let body = json!({"email": "ada@example.org", "password": "Violet-Engine-1843"}).to_string();
     let login = service.post("/api/auth/login", "", body).await;
@@ -288,8 +292,9 @@ fn the_doors_are_where_the_client_can_reach_them() {
         };
         assert_eq!(addresses(public, ports, Reached { host, secure }), Some(expected));
     }
-    for host in [None, Some(""), Some(":3001"), Some("a/b"), Some("user@host"), Some("host:80x"), Some("[::1]x")] {
-        assert_eq!(addresses(&nowhere, ports, Reached { host, secure: false }), None, "{host:?}");
+    assert_eq!(addresses(&nowhere, ports, Reached { host: None, secure: false }), None);
+    for host in ["", ":3001", "a/b", "user@host", "host:80x", "host:", "[::1]x", "[x]"] {
+        assert_eq!(addresses(&nowhere, ports, Reached { host: Some(host), secure: false }), None, "{host}");
     }
     let off = addresses(&mapped, Ports::default(), Reached { host: None, secure: false });
     assert_eq!(off.unwrap().webtransport, None);
