@@ -91,7 +91,10 @@ fn the_protocol_page_shows_every_golden_frame_and_no_other() {
     let shown: Vec<&str> = page.lines().filter_map(|line| Some(&line[line.find("{\"event\"")?..])).collect();
     let golden: Vec<Golden> = golden("client").into_iter().chain(golden("server")).collect();
     for line in &shown {
-        assert!(golden.iter().any(|it| it.frame == *line), "docs/protocol.md shows a frame that is no golden file: {line}");
+        assert!(
+            golden.iter().any(|it| it.frame == *line),
+            "docs/protocol.md shows a frame that is no golden file: {line}"
+        );
     }
     for Golden { path, frame } in &golden {
         assert!(shown.contains(&frame.as_str()), "docs/protocol.md does not show {path}");
