@@ -1,0 +1,260 @@
+/**
+ * @file One talk with one person, from the match to its end.
+ */
+
+import { Emitter } from "./emitter.js";
+import { DuologueError } from "./errors.js";
+import { Outbox } from "./outbox.js";
+
+/** "Is typing" is said again at most this often while it goes on. */
+const TYPING_REPEAT_MS = 2_000;
+/** Without news the partner has stopped typing: the word that says so may be lost. */
+const TYPING_FADES_MS = 5_000;
+/** So many ids of received messages are remembered, to drop what comes twice. */
+const REMEMBERED_IDS = 1000;
+
+const encoder = new TextEncoder();
+
+/**
+ * Why a conversation ended. `left`, `skipped`, `disconnected`, `blocked`: by the partner; `ended`:
+ * by the service; `lost`: the server does not know it any more, or this client was closed.
+ * @typedef {import("./types.js").Unmatched["reason"] | "lost" | "you-left" | "you-skipped"} EndReason
+ */
+
+/**
+ * @typedef {object} ConversationEvents
+ * @property {import("./types.js").IncomingMessage} message the partner says something
+ * @property {{ id: string }} delivered the partner's client has a message of ours
+ * @property {{ id: string, state: import("./outbox.js").MessageState, error?: DuologueError }} state
+ * @property {{ typing: boolean }} typing
+ * @property {{ by: string, mine: boolean }} clear
+ * @property {{ status: import("./types.js").Presence | "ended" }} status
+ * @property {{ reason: EndReason }} ended
+ */
+
+/**
+ * What a conversation needs of its client.
+ * @typedef {object} Host
+ * @property {(event: string, data: object) => boolean} say false: it was not taken
+ * @property {(event: string, data: object) => void} whisper
+ * @property {(signal?: AbortSignal) => Promise<Conversation>} skip
+ * @property {() => Promise<void>} leave
+ * @property {import("./types.js").User} user
+ * @property {import("./types.js").Limits} limits
+ */
+
+/** @extends {Emitter<ConversationEvents>} */
+export class Conversation extends Emitter {
+  /** @type {import("./types.js").Presence | "ended"} */
+  #status = "online";
+  #host;
+  #outbox;
+  #typingSaidAt = -Infinity;
+  /** @type {ReturnType<typeof setTimeout> | undefined} runs while the partner is typing */
+  #typingFades;
+  /** @type {Set<string>} in the order of arrival */
+  #seen = new Set();
+  /**
+   * Messages that came before anyone listened: an app that awaits the match attaches its listener
+   * a moment later than the partner's first word may be here. `null`: someone listens.
+   * @type {import("./types.js").IncomingMessage[] | null}
+   */
+  #unheard = [];
+
+  /**
+   * @internal
+   * @param {import("./types.js").Matched} matched
+   * @param {Host} host
+   */
+  constructor({ conversation, matchedUser, role, common }, host) {
+    super();
+    /** @readonly */
+    this.id = conversation;
+    /** @readonly */
+    this.partner = matchedUser;
+    /** @readonly this side's part in WebRTC's perfect negotiation */
+    this.role = role;
+    /** @readonly the interests both named */
+    this.common = common;
+    this.#host = host;
+    this.#outbox = new Outbox(host.say, (message, error) => {
+      const { id, state } = message;
+      this.emit("state", error ? { id, state, error } : { id, state });
+      if (state === "delivered") this.emit("delivered", { id });
+    });
+  }
+
+  /**
+   * Messages that came before the first `message` listener are told to it right after this.
+   * @template {keyof ConversationEvents} K
+   * @param {K} type
+   * @param {import("./emitter.js").Listener<ConversationEvents[K]> | null} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   * @override
+   */
+  addEventListener(type, listener, options) {
+    super.addEventListener(type, listener, options);
+    if (type !== "message" || !this.#unheard) return;
+    const unheard = this.#unheard;
+    this.#unheard = null;
+    unheard.forEach((message) => this.emit("message", message));
+  }
+
+  /** How the partner is. */
+  get status() {
+    return this.#status;
+  }
+
+  /**
+   * Sends a message. Never throws: what is wrong with it, `delivered` says.
+   * @param {string} text
+   */
+  send(text) {
+    // The message itself says that the typing is over.
+    this.#typingSaidAt = -Infinity;
+    return this.#outbox.send(text, this.#objection(text));
+  }
+
+  /**
+   * Tells whether the person is typing; call it at every key.
+   * @param {boolean} on
+   */
+  typing(on) {
+    const now = performance.now();
+    const due = on ? now - this.#typingSaidAt >= TYPING_REPEAT_MS : this.#typingSaidAt > -Infinity;
+    if (!due || this.#status === "ended") return;
+    this.#typingSaidAt = on ? now : -Infinity;
+    this.#host.whisper("chat:typing", { typing: on });
+  }
+
+  /** Clears the messages of both sides. */
+  clear() {
+    if (this.#status === "ended" || !this.#host.say("chat:clear", {})) return;
+    this.emit("clear", { by: this.#host.user.id, mine: true });
+  }
+
+  /**
+   * Ends this conversation and looks for the next partner.
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<Conversation>} the next conversation
+   */
+  skip({ signal } = {}) {
+    if (this.#status === "ended") return Promise.reject(over());
+    this.end("you-skipped");
+    return this.#host.skip(signal);
+  }
+
+  /**
+   * Ends this conversation. Resolves when the server knows.
+   * @returns {Promise<void>}
+   */
+  leave() {
+    if (this.#status === "ended") return Promise.resolve();
+    this.end("you-left");
+    return this.#host.leave();
+  }
+
+  /**
+   * An event of the server about this conversation. False: it means nothing here.
+   * @internal
+   * @param {string} event
+   * @param {any} data
+   */
+  hear(event, data) {
+    switch (event) {
+      case "chat:message":
+        this.#message(data);
+        return true;
+      case "chat:delivered":
+        this.#outbox.delivered(data.id);
+        return true;
+      case "chat:typing":
+        this.#partnerTypes(data.typing);
+        return true;
+      case "chat:clear":
+        // Our own was told when it was asked for.
+        if (data.by !== this.#host.user.id) this.emit("clear", { by: data.by, mine: false });
+        return true;
+      case "user:status":
+        this.#become(data.status);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /**
+   * The server has what we said.
+   * @internal
+   * @param {import("./session.js").Said} said
+   */
+  acknowledged({ event, data }) {
+    if (event === "chat:message" && "id" in data) this.#outbox.acknowledged(String(data.id));
+  }
+
+  /**
+   * The server refused what we said. False: it was not of this conversation.
+   * @internal
+   * @param {DuologueError} error
+   */
+  refused(error) {
+    return error.id !== undefined && this.#outbox.refused(error.id, error);
+  }
+
+  /**
+   * @internal
+   * @param {EndReason} reason
+   * @param {DuologueError} [error] what its open messages fail with
+   */
+  end(reason, error = over()) {
+    if (this.#status === "ended") return;
+    this.#partnerTypes(false);
+    this.#become("ended");
+    this.#outbox.failAll(error);
+    this.emit("ended", { reason });
+  }
+
+  /**
+   * Why a text cannot be sent.
+   * @param {string} text
+   */
+  #objection(text) {
+    if (this.#status === "ended") return over();
+    const limit = this.#host.limits.text;
+    if (text.length === 0) return new DuologueError("invalid-data", "A message needs some text.");
+    if (encoder.encode(text).length <= limit) return null;
+    return new DuologueError("text-too-long", `A message holds at most ${limit} bytes of text.`);
+  }
+
+  /** @param {import("./types.js").IncomingMessage} message */
+  #message(message) {
+    if (this.#seen.has(message.id)) return;
+    this.#seen.add(message.id);
+    if (this.#seen.size > REMEMBERED_IDS) {
+      const [oldest] = this.#seen;
+      this.#seen.delete(oldest);
+    }
+    this.#partnerTypes(false);
+    if (!this.#unheard) this.emit("message", message);
+    else if (this.#unheard.length < REMEMBERED_IDS) this.#unheard.push(message);
+  }
+
+  /** @param {boolean} typing */
+  #partnerTypes(typing) {
+    const before = this.#typingFades !== undefined;
+    clearTimeout(this.#typingFades);
+    this.#typingFades = typing ? setTimeout(() => this.#partnerTypes(false), TYPING_FADES_MS) : undefined;
+    if (typing !== before) this.emit("typing", { typing });
+  }
+
+  /** @param {import("./types.js").Presence | "ended"} status */
+  #become(status) {
+    if (status === this.#status) return;
+    this.#status = status;
+    this.emit("status", { status });
+  }
+}
+
+function over() {
+  return new DuologueError("conversation-ended", "This conversation is over.");
+}

@@ -1,0 +1,182 @@
+/**
+ * @file The door over QUIC: a control stream of length-prefixed frames that the client opens, and
+ * datagrams for what may be lost.
+ */
+
+import { asDuologueError } from "../errors.js";
+import { Link } from "./link.js";
+
+/** Largest frame either side may send, in bytes; four bytes of length come before each. */
+const MAX_FRAME = 64 * 1024;
+const LENGTH_BYTES = 4;
+/** A datagram larger than this does not fit every path: Firefox sends 1024 bytes at most. */
+const MAX_DATAGRAM = 1000;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/**
+ * Whether this browser's WebTransport can be relied on. WebKit's sessions stall after some 16 MiB
+ * (WebKit bug 319818), and every browser on iOS is WebKit. The user agent is asked because nothing
+ * else tells before the stall: Chromium says AppleWebKit too, but with Chrome beside it.
+ * @param {string} [userAgent]
+ */
+export function webTransportWorks(userAgent = globalThis.navigator?.userAgent ?? "") {
+  return !/AppleWebKit\//.test(userAgent) || /Chrom(e|ium)\//.test(userAgent);
+}
+
+/**
+ * @param {NonNullable<import("../types.js").Directions["webtransport"]>} target
+ * @param {import("../types.js").WebTransportClass} WebTransport
+ * @returns {import("./link.js").Door}
+ */
+export function webTransportDoor(target, WebTransport) {
+  return { name: "webtransport", open: (signal) => open(target, WebTransport, signal) };
+}
+
+/**
+ * @param {NonNullable<import("../types.js").Directions["webtransport"]>} target
+ * @param {import("../types.js").WebTransportClass} WebTransport
+ * @param {AbortSignal} signal
+ * @returns {Promise<Link>}
+ */
+async function open({ url, serverCertificateHashes }, WebTransport, signal) {
+  signal.throwIfAborted();
+  const hashes = serverCertificateHashes?.map(({ algorithm, value }) => ({ algorithm, value: fromBase64(value) }));
+  const transport = new WebTransport(url, hashes?.length ? { serverCertificateHashes: hashes } : {});
+  // Told through `ready` here and through the link later; unheard it would be an unhandled rejection.
+  transport.closed.catch(() => {});
+  /** @type {Promise<never>} */
+  const aborted = new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  try {
+    await Promise.race([transport.ready, aborted]);
+    const stream = await Promise.race([transport.createBidirectionalStream(), aborted]);
+    return new WebTransportLink(transport, stream);
+  } catch (error) {
+    closeQuietly(transport);
+    throw signal.aborted ? signal.reason : asDuologueError(error, "door-shut");
+  }
+}
+
+class WebTransportLink extends Link {
+  #transport;
+  #control;
+  #datagrams;
+
+  /**
+   * @param {WebTransport} transport that is ready
+   * @param {WebTransportBidirectionalStream} stream the first: the control stream
+   */
+  constructor(transport, stream) {
+    super("webtransport");
+    this.#transport = transport;
+    this.#control = stream.writable.getWriter();
+    this.#datagrams = transport.datagrams.writable.getWriter();
+    this.#readControl(stream.readable.getReader());
+    this.#readDatagrams(transport.datagrams.readable.getReader());
+    transport.closed.then(
+      ({ closeCode, reason }) => this.finish(closeCode, reason ?? ""),
+      (error) => this.finish(undefined, String(error?.message ?? "")),
+    );
+  }
+
+  /** @override @param {string} text */
+  write(text) {
+    const body = encoder.encode(text);
+    const frame = new Uint8Array(LENGTH_BYTES + body.length);
+    new DataView(frame.buffer).setUint32(0, body.length);
+    frame.set(body, LENGTH_BYTES);
+    // A failed write is the end of the link, and `closed` tells it.
+    this.#control.write(frame).catch(() => {});
+  }
+
+  /** @override @param {string} text */
+  writeVolatile(text) {
+    const body = encoder.encode(text);
+    if (body.length <= MAX_DATAGRAM) this.#datagrams.write(body).catch(() => {});
+    else this.write(text);
+  }
+
+  /** @override */
+  close() {
+    super.close();
+    closeQuietly(this.#transport);
+  }
+
+  /** @param {ReadableStreamDefaultReader<Uint8Array>} reader */
+  async #readControl(reader) {
+    const frames = new FrameReader();
+    try {
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        for (const text of frames.push(value)) this.deliver(text);
+      }
+      this.finish(undefined, "The server ended the control stream.");
+    } catch (error) {
+      // The close code, if any, comes with `closed`; it is told first where the browser knows it.
+      await Promise.race([this.#transport.closed.catch(() => {}), new Promise((wait) => setTimeout(wait, 100))]);
+      this.finish(undefined, error instanceof Error ? error.message : "");
+    } finally {
+      closeQuietly(this.#transport);
+    }
+  }
+
+  /** @param {ReadableStreamDefaultReader<Uint8Array>} reader */
+  async #readDatagrams(reader) {
+    try {
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) return;
+        this.deliver(decoder.decode(value));
+      }
+    } catch {
+      // The control stream tells the same end.
+    }
+  }
+}
+
+/** Bytes in any cut to whole frames. */
+export class FrameReader {
+  #buffer = new Uint8Array(0);
+
+  /**
+   * The frames that are complete with these bytes.
+   * @param {Uint8Array} bytes
+   * @throws {RangeError} for a length over the limit
+   */
+  push(bytes) {
+    const all = new Uint8Array(this.#buffer.length + bytes.length);
+    all.set(this.#buffer);
+    all.set(bytes, this.#buffer.length);
+    const view = new DataView(all.buffer);
+    const frames = [];
+    let at = 0;
+    while (all.length - at >= LENGTH_BYTES) {
+      const length = view.getUint32(at);
+      if (length > MAX_FRAME) throw new RangeError(`A frame of ${length} bytes.`);
+      const end = at + LENGTH_BYTES + length;
+      if (end > all.length) break;
+      frames.push(decoder.decode(all.subarray(at + LENGTH_BYTES, end)));
+      at = end;
+    }
+    this.#buffer = all.slice(at);
+    return frames;
+  }
+}
+
+/** @param {WebTransport} transport */
+function closeQuietly(transport) {
+  try {
+    transport.close();
+  } catch {
+    // It had ended by itself.
+  }
+}
+
+/** @param {string} text */
+function fromBase64(text) {
+  return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+}

@@ -1,0 +1,100 @@
+/**
+ * @file The shapes that cross the wire, as the server's `src/protocol/event.rs` and `docs/api.md`
+ * have them. Types only. Fields the server may add later are passed over.
+ */
+
+/** @typedef {"webtransport" | "websocket"} DoorName */
+
+/**
+ * One frame. `seq` numbers reliable events; `ack` says that everything up to it arrived.
+ * @typedef {{ event: string, data?: object, seq?: number, ack?: number }} Frame
+ */
+
+/**
+ * A person as others may see them.
+ * @typedef {{ id: string, username: string, guest?: boolean }} User
+ */
+
+/**
+ * `frame` and `text` in bytes of UTF-8; typing and acknowledgements are not counted as events.
+ * @typedef {{ frame: number, text: number, eventsPerMinute: number }} Limits
+ */
+
+/**
+ * The answer to `connection:hello`.
+ * @typedef {object} Established
+ * @property {string} session
+ * @property {string} key
+ * @property {boolean} resumed
+ * @property {number} received the highest `seq` of ours that the server has
+ * @property {"unknown" | "mismatch"} [lost] why the session that was asked for does not go on
+ * @property {User} user
+ * @property {Limits} limits
+ * @property {number} heartbeatMs
+ * @property {number} resumeWindowMs
+ * @property {"idle" | "waiting" | "talking"} state
+ * @property {Matched} [conversation]
+ */
+
+/**
+ * @typedef {object} Closing
+ * @property {number} code
+ * @property {string} reason
+ * @property {string} message
+ * @property {boolean} reconnect
+ * @property {number} [retryAfterMs]
+ */
+
+/** @typedef {{ field: string, code: string, message: string }} FieldError */
+
+/**
+ * @typedef {object} Refusal
+ * @property {string} code
+ * @property {string} message
+ * @property {string} [event]
+ * @property {string} [id]
+ * @property {number} [retryAfterMs]
+ * @property {FieldError[]} [details] over HTTP only
+ */
+
+/**
+ * Whom a person would like to meet. What is absent or empty asks for nothing.
+ * @typedef {object} Wish
+ * @property {string[]} [interests]
+ * @property {string[]} [languages] BCP 47, such as `en` or `pt-BR`
+ * @property {string} [region]
+ * @property {"text" | "audio" | "video"} [media]
+ */
+
+/** @typedef {{ stage: "exact" | "wider" | "anyone", waitedMs: number, widensInMs?: number }} Matching */
+
+/** @typedef {{ conversation: string, matchedUser: User, role: "polite" | "impolite", common: string[] }} Matched */
+
+/** @typedef {{ conversation: string, reason: "left" | "skipped" | "disconnected" | "blocked" | "ended" }} Unmatched */
+
+/** @typedef {"online" | "reconnecting" | "away"} Presence */
+
+/** @typedef {{ id: string, from: string, type: "text" | "file" | "voice", content: string, timestamp: number }} IncomingMessage */
+
+/** @typedef {{ expiresAt: string }} Renewed RFC 3339 */
+
+/**
+ * What `GET /api/connect` answers: where the doors are.
+ * @typedef {object} Directions
+ * @property {number} protocol
+ * @property {{ url: string, serverCertificateHashes?: { algorithm: string, value: string }[] }} [webtransport]
+ * @property {{ url: string }} [websocket]
+ */
+
+/** @typedef {{ token: string, user: User }} Credentials */
+
+/**
+ * The part of the Storage interface that is used.
+ * @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} KeyValueStore
+ */
+
+/** @typedef {typeof WebSocket} WebSocketClass the browser's, or one of a package in Node */
+
+/** @typedef {typeof WebTransport} WebTransportClass */
+
+export {};
