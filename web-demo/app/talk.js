@@ -1,0 +1,176 @@
+/** A conversation: the partner, the messages, the composer, and how it ends. */
+
+import { composer } from "./composer.js";
+import { ask } from "./dialog.js";
+import { h, icon } from "./dom.js";
+import { messageLog } from "./log.js";
+import { avatar } from "./shapes.js";
+import { endedSentence, list, problemOf, unsent } from "./words.js";
+
+/**
+ * @typedef {import("/sdk/duologue.js").Conversation} Conversation
+ */
+
+/** @type {Record<string, string>} */
+const STATUS = { online: "Online", reconnecting: "Reconnecting", away: "Away", ended: "Gone" };
+
+/**
+ * @param {object} options
+ * @param {Conversation} options.conversation
+ * @param {boolean} options.resumed after a reload, when what was said before is gone
+ * @param {number} options.limit bytes of text in a message
+ * @param {() => void} options.skip leave, and look for someone else
+ * @param {() => void} options.again find someone else
+ * @param {() => void} options.done back to the interests
+ * @param {() => void} options.heard a message came
+ */
+export function talk({ conversation, resumed, limit, skip, again, done, heard }) {
+  const name = conversation.partner.username;
+  const gone = new AbortController();
+  const { signal } = gone;
+
+  const status = h("span", { class: "status", "data-testid": "status", role: "status" });
+  const typing = h(
+    "p",
+    { class: "typing", "data-testid": "typing", role: "status", hidden: true },
+    h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i")),
+    h("bdi", { class: "typing-name" }, name),
+    h("span", {}, " is typing"),
+  );
+  const log = messageLog(name);
+  const writer = composer({ limit, partner: name, send, typing: (on) => conversation.typing(on) });
+  const actions = h(
+    "div",
+    { class: "actions", role: "group", "aria-label": "This conversation" },
+    action("skip", "Skip to someone else", "Leave this talk and find someone else", skip),
+    action("clear", "Clear messages", "Clear the messages", clear),
+    action("leave", "Leave", "Leave this talk", leave),
+  );
+  const foot = h("div", { class: "foot" }, h("div", { class: "below" }, typing, writer.count), writer.element);
+  const element = h(
+    "section",
+    { class: "talk", "aria-label": `Talk with ${name}` },
+    h(
+      "header",
+      { class: "who" },
+      avatar(name, conversation.partner.id),
+      h(
+        "div",
+        { class: "who-words" },
+        h("h1", { class: "partner", "data-testid": "partner", title: name }, h("bdi", {}, name)),
+        h("p", { class: "who-line" }, status, h("span", { class: "guest" }, conversation.partner.guest ? "Guest" : "")),
+      ),
+      common(conversation.common),
+      actions,
+    ),
+    log.element,
+    foot,
+  );
+
+  say(conversation.status);
+  log.note(resumed ? `You are still talking with ${name}. What was said before the reload is not kept.` : opening());
+
+  conversation.addEventListener("message", ({ detail }) => {
+    if (detail.type !== "text") return;
+    log.add({ id: detail.id, mine: false, content: detail.content, timestamp: detail.timestamp, state: "delivered" });
+    heard();
+  }, { signal });
+  conversation.addEventListener("delivered", ({ detail }) => log.mark(detail.id, "delivered"), { signal });
+  conversation.addEventListener("state", ({ detail }) => log.mark(detail.id, detail.state, detail.error && unsent(detail.error)), { signal });
+  conversation.addEventListener("typing", ({ detail }) => (typing.hidden = !detail.typing), { signal });
+  conversation.addEventListener("status", ({ detail }) => say(detail.status), { signal });
+  conversation.addEventListener("clear", ({ detail }) => {
+    log.clear();
+    log.note(detail.mine ? "You cleared the messages." : `${name} cleared the messages.`);
+  }, { signal });
+  conversation.addEventListener("ended", ({ detail }) => end(detail.reason), { signal });
+
+  return {
+    element,
+    conversation,
+    focus: () => writer.focus(),
+    close() {
+      gone.abort();
+      log.close();
+      writer.close();
+    },
+  };
+
+  function opening() {
+    const shared = conversation.common.length ? ` You share ${list(conversation.common)}.` : "";
+    return `You are talking with ${name}.${shared} Say hello.`;
+  }
+
+  /** @param {string} text */
+  function send(text) {
+    const sent = conversation.send(text);
+    log.add({ id: sent.id, mine: true, content: text, timestamp: Date.now(), state: sent.state });
+    sent.delivered.then(
+      () => log.mark(sent.id, "delivered"),
+      (caught) => log.mark(sent.id, "failed", unsent(problemOf(caught))),
+    );
+  }
+
+  /** @param {string} now */
+  function say(now) {
+    status.dataset.status = now;
+    status.textContent = STATUS[now] ?? "Online";
+  }
+
+  function leave() {
+    // What is said here, `ended` says too; a leave the server did not hear ends with the session.
+    conversation.leave().catch(() => {});
+  }
+
+  async function clear() {
+    const sure = await ask({
+      title: "Clear the messages?",
+      text: `They disappear for you and for ${name}, and cannot be brought back.`,
+      yes: "Clear for both",
+      no: "Keep them",
+    });
+    if (sure && !signal.aborted) conversation.clear();
+    if (writer.element.isConnected) writer.focus();
+  }
+
+  /** @param {string} reason */
+  function end(reason) {
+    if (reason === "you-left") return done();
+    // The server is already looking; the next screen comes with `matching`.
+    if (reason === "you-skipped") return;
+    typing.hidden = true;
+    const midword = writer.busy();
+    const next = h("button", { class: "button primary", type: "button", "data-testid": "find", onclick: again }, "Find someone else");
+    const words = h("p", { class: "ended-words", tabindex: "-1" }, endedSentence(reason));
+    const change = h("button", { class: "button", type: "button", onclick: done }, "Change interests");
+    element.dataset.ended = reason;
+    actions.remove();
+    foot.replaceChildren(h("div", { class: "ended", role: "group", "data-testid": "ended" }, words, h("div", { class: "pair" }, next, change)));
+    writer.close();
+    log.toEnd();
+    // Someone in the middle of a word would press the button with their next Enter.
+    if (midword) words.focus();
+    else next.focus();
+  }
+}
+
+/** @param {string[]} things */
+function common(things) {
+  if (!things.length) return null;
+  return h("ul", { class: "common", "aria-label": "You both like" }, ...things.map((thing) => h("li", { dir: "auto" }, thing)));
+}
+
+/**
+ * @param {"skip" | "clear" | "leave"} name
+ * @param {string} text
+ * @param {string} title
+ * @param {() => unknown} onclick
+ */
+function action(name, text, title, onclick) {
+  return h(
+    "button",
+    { class: "action", type: "button", "data-testid": name, title, onclick },
+    icon(name),
+    h("span", { class: "action-words" }, text),
+  );
+}
