@@ -82,7 +82,8 @@ impl Lobby {
     pub(super) fn come_back(&self, person: &Arc<Person>) {
         let mut queue = self.queue();
         if queue.aside.remove(&person.member.session) {
-            self.enter_since(&mut queue, person, person.state().since);
+            let since = person.state().since;
+            self.enter_since(&mut queue, person, since);
         }
     }
 
@@ -90,7 +91,8 @@ impl Lobby {
     pub(super) fn put_back(&self, person: &Arc<Person>) {
         let mut queue = self.queue();
         if person.member.door().is_some() {
-            self.enter_since(&mut queue, person, person.state().since);
+            let since = person.state().since;
+            self.enter_since(&mut queue, person, since);
         } else {
             person.member.set_doing(Doing::Waiting);
             queue.aside.insert(person.member.session);
@@ -107,7 +109,8 @@ impl Lobby {
                     match news {
                         Widened::Still(session) => {
                             let person = &queue.people[&session];
-                            self.tell(person, person.state().since, now);
+                            let since = person.state().since;
+                            self.tell(person, since, now);
                         }
                         Widened::Pair(pair) => queue.bring_together(*pair),
                     }
