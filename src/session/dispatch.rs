@@ -9,9 +9,7 @@ use tokio::time::Instant;
 use super::core::Core;
 use super::limits::Verdict;
 use crate::chat::Chat;
-use crate::protocol::{
-    ClientEvent, CloseReason, Closing, ErrorCode, Lane, Refusal, Renew, Renewed, ServerEvent,
-};
+use crate::protocol::{ClientEvent, CloseReason, Closing, ErrorCode, Lane, Refusal, Renew, Renewed, ServerEvent};
 
 /// Acts on an event; what is refused is told, and the session goes on.
 pub(super) async fn act(chat: &Chat, core: &mut Core, event: Result<ClientEvent, Refusal>, numbered: bool) {

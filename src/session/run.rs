@@ -5,27 +5,24 @@
 //! link that is lost in the middle of a command must not leave half of it done.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span};
 
 use super::core::Core;
 use super::dispatch;
 use super::link::{Link, LinkEnd, Reader, Writer};
+use super::pulse::{Due, Pulse};
 use super::register::{Entry, Held, Sessions};
 use crate::chat::accounts;
-use crate::config;
-use crate::hub::Door;
 use crate::outbox::{Batch, Outbox};
 use crate::protocol::{
     Arrival, Beat, ClientEvent, ClientFrame, ClientLimits, CloseReason, Closing, Established, Hello, Lost, MAX_FRAME,
     MAX_TEXT, PROTOCOL, Refusal, ServerEvent,
 };
 
-/// An acknowledgement goes out this long after the frame it is for, if nothing carried it before.
-const ACK_AFTER: Duration = Duration::from_millis(50);
 /// How long a farewell, with what was still queued, may take to be written.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a link that was asked to give its session away waits for the taker before it counts
@@ -62,7 +59,7 @@ impl Sessions {
             debug!(resumed = established.resumed, "link established");
             let hello = Batch::of(&ServerEvent::Established(established));
             let greeted = write(&mut writer, &hello, self.0.settings.session.write_timeout).await;
-            self.run(held, reader, writer, greeted, door).await;
+            self.run(held, reader, writer, greeted).await;
         }
         .instrument(span)
         .await;
@@ -121,14 +118,7 @@ impl Sessions {
         })
     }
 
-    async fn run<R: Reader, W: Writer>(
-        &self,
-        held: Held,
-        mut reader: R,
-        mut writer: W,
-        greeted: Result<(), LinkEnd>,
-        door: Door,
-    ) {
+    async fn run<R: Reader, W: Writer>(&self, held: Held, mut reader: R, mut writer: W, greeted: Result<(), LinkEnd>) {
         let Held { entry, mut core, wanted } = held;
         let end = match greeted {
             Ok(()) => {
@@ -171,7 +161,7 @@ impl Sessions {
                 let handed = timeout(HANDED_OVER, taken.cancelled());
                 let (handed, _) = tokio::join!(handed, farewell(writer, &closing));
                 if handed.is_err() {
-                    self.wait_for_link(&entry, taken, door).await;
+                    self.wait_for_link(&entry, taken).await;
                 }
             }
             End::Lost(end) => {
@@ -185,13 +175,13 @@ impl Sessions {
                 // The carrier is of no more use; what it holds is freed while the session waits.
                 drop((reader, writer));
                 let taken = entry.park(core);
-                self.wait_for_link(&entry, taken, door).await;
+                self.wait_for_link(&entry, taken).await;
             }
         }
     }
 
     /// Keeps a parked session until a link takes it, it is ended, or the resume window has passed.
-    async fn wait_for_link(&self, entry: &Arc<Entry>, taken: CancellationToken, _was: Door) {
+    async fn wait_for_link(&self, entry: &Arc<Entry>, taken: CancellationToken) {
         let mut outbox = None;
         entry.while_parked(&taken, |core| {
             core.participant.unlinked();
@@ -293,87 +283,6 @@ impl Sessions {
         }
         dispatch::act(&self.0.chat, core, event, seq.is_some()).await;
         soon
-    }
-}
-
-/// What a link's read loop must do at what time: one timer, moved as seldom as can be.
-struct Pulse {
-    ping_after: Duration,
-    dead_after: Duration,
-    heard: Instant,
-    pinged: bool,
-    ack_at: Option<Instant>,
-}
-
-enum Due {
-    Nothing,
-    Ack,
-    Ping,
-    Dead,
-    Expired,
-}
-
-impl Pulse {
-    fn new(settings: &config::Session, talking: bool) -> Self {
-        let mut pulse = Self {
-            ping_after: Duration::ZERO,
-            dead_after: Duration::ZERO,
-            heard: Instant::now(),
-            pinged: false,
-            ack_at: None,
-        };
-        pulse.pace(settings, talking);
-        pulse
-    }
-
-    /// In a conversation a dead link must be known within 5 s; alone, within 30.
-    fn pace(&mut self, settings: &config::Session, talking: bool) {
-        (self.ping_after, self.dead_after) = if talking {
-            (settings.ping_talking, settings.dead_talking)
-        } else {
-            (settings.ping_idle, settings.dead_idle)
-        };
-        // A silence that was fine at the old pace starts again at the new one.
-        self.heard = Instant::now();
-        self.pinged = false;
-    }
-
-    fn heard(&mut self) {
-        self.heard = Instant::now();
-        self.pinged = false;
-    }
-
-    /// True: the timer has to be moved for it.
-    fn ack_soon(&mut self) -> bool {
-        let first = self.ack_at.is_none();
-        if first {
-            self.ack_at = Some(Instant::now() + ACK_AFTER);
-        }
-        first
-    }
-
-    fn next(&self, expires: SystemTime) -> Instant {
-        let beat = self.heard + if self.pinged { self.dead_after } else { self.ping_after };
-        let expiry = Instant::now() + expires.duration_since(SystemTime::now()).unwrap_or_default();
-        let next = beat.min(expiry);
-        self.ack_at.map_or(next, |at| at.min(next))
-    }
-
-    fn due(&mut self, expires: SystemTime) -> Due {
-        let now = Instant::now();
-        if self.ack_at.is_some_and(|at| at <= now) {
-            self.ack_at = None;
-            Due::Ack
-        } else if expires <= SystemTime::now() {
-            Due::Expired
-        } else if now >= self.heard + self.dead_after {
-            Due::Dead
-        } else if !self.pinged && now >= self.heard + self.ping_after {
-            self.pinged = true;
-            Due::Ping
-        } else {
-            Due::Nothing
-        }
     }
 }
 
