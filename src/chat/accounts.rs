@@ -13,7 +13,8 @@ use crate::auth::password::{self, Hasher};
 use crate::auth::{Identity, token};
 use crate::config::{self, Config};
 use crate::protocol::UserId;
-use crate::store::{self, Device, Store, User, new_user_id};
+pub use crate::store::Device;
+use crate::store::{self, Store, User, new_user_id};
 
 /// Length of a username, in characters.
 const USERNAME: std::ops::RangeInclusive<usize> = 3..=32;
@@ -329,7 +330,18 @@ mod tests {
         for good in ["a@b.c", "ada.l+x@sub.example.org", "ö@müller.de"] {
             assert_eq!(email_problem(good), None, "{good}");
         }
-        for bad in ["", "a", "a@b", "@b.c", "a@b..c", "a b@c.d", "a@@b.c", "a@-b.c", "a@b.c\n", &format!("{}@b.c", "x".repeat(251))] {
+        for bad in [
+            "",
+            "a",
+            "a@b",
+            "@b.c",
+            "a@b..c",
+            "a b@c.d",
+            "a@@b.c",
+            "a@-b.c",
+            "a@b.c\n",
+            &format!("{}@b.c", "x".repeat(251)),
+        ] {
             assert!(email_problem(bad).is_some(), "{bad}");
         }
     }

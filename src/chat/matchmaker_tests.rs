@@ -9,8 +9,7 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 use crate::protocol::Media;
 
-const PATIENCE: Patience =
-    Patience { wider_after: Duration::from_secs(5), anyone_after: Duration::from_secs(15) };
+const PATIENCE: Patience = Patience { wider_after: Duration::from_secs(5), anyone_after: Duration::from_secs(15) };
 const SEEDS: u64 = 10_000;
 
 /// Whether two who wait suit each other, straight from the words of the wish.

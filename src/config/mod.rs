@@ -4,6 +4,7 @@
 //! Owns: reading `config/duologue.toml`, `.env` and the environment. Nothing else in this crate reads
 //! the environment. Must not know: what the settings are for.
 
+mod check;
 mod raw;
 mod settings;
 
@@ -62,14 +63,17 @@ impl Error {
 /// The first thing that is wrong.
 pub fn from_process(file: Option<&Path>) -> Result<Config, Error> {
     let mut variables: Vec<(String, String)> = match dotenvy::from_path_iter(".env") {
-        Ok(lines) => lines.collect::<Result<_, _>>().map_err(|error| Error::File {
-            path: ".env".into(),
-            message: error.to_string(),
+        Ok(lines) => lines.collect::<Result<_, _>>().map_err(|_| {
+            // dotenvy's own words quote the line, which may hold a secret.
+            let message = "a line is not NAME=value; put values with spaces or # in quotes".to_owned();
+            Error::File { path: ".env".into(), message }
         })?,
         Err(error) if error.not_found() => Vec::new(),
         Err(error) => return Err(Error::File { path: ".env".into(), message: error.to_string() }),
     };
-    variables.extend(std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))));
+    variables.extend(
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+    );
     let usual = Path::new(USUAL_FILE);
     load(file.or_else(|| usual.exists().then_some(usual)), variables)
 }
@@ -81,16 +85,17 @@ pub fn from_process(file: Option<&Path>) -> Result<Config, Error> {
 pub fn load(file: Option<&Path>, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config, Error> {
     let mut layers = match file {
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
-            raw::Layers::of_file(&text).map_err(|error| Error::File { path: path.to_owned(), message: error.to_string() })?
+            let text =
+                std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+            raw::Layers::of_file(&text)
+                .map_err(|error| Error::File { path: path.to_owned(), message: error.to_string() })?
         }
         None => raw::Layers::default(),
     };
     for (name, value) in variables {
         layers.set(&name, &value)?;
     }
-    settings::check(layers)
+    check::check(layers)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::Error;
 
 /// Declares a section whose every key is optional, and the list of their names.
 macro_rules! section {
-    ($section:ident { $($key:ident: $type:ty,)* }) => {
+    ($section:ident { $($key:ident: $type:ty),* $(,)? }) => {
         #[derive(Debug, Default, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub(super) struct $section { $(pub(super) $key: Option<$type>,)* }
@@ -16,20 +16,28 @@ macro_rules! section {
     };
 }
 
-section!(Server { environment: String, data: String, });
-section!(Listen { http: String, https: String, quic: String, });
-section!(Public { host: String, https_port: u16, quic_port: u16, stats_token: String, });
-section!(Tls { certificate: String, key: String, folder: String, });
+section!(Server { environment: String, data: String });
+section!(Listen { http: String, https: String, quic: String });
+section!(Public { host: String, https_port: u16, quic_port: u16, stats_token: String });
+section!(Tls { certificate: String, key: String, folder: String });
 section!(Origins { allow: Vec<String>, allow_absent: bool, });
-section!(Auth { jwt_secret: String, token_life: String, guests: bool, guest_life: String, });
+section!(Auth { jwt_secret: String, token_life: String, guests: bool, guest_life: String });
 section!(Session {
-    hello_timeout_ms: u64, resume_window_ms: u64, outbox_bytes: u64, per_user: u64, ping_talking_ms: u64,
-    dead_talking_ms: u64, ping_idle_ms: u64, dead_idle_ms: u64, write_timeout_ms: u64, drain_ms: u64,
+    hello_timeout_ms: u64,
+    resume_window_ms: u64,
+    outbox_bytes: u64,
+    per_user: u64,
+    ping_talking_ms: u64,
+    dead_talking_ms: u64,
+    ping_idle_ms: u64,
+    dead_idle_ms: u64,
+    write_timeout_ms: u64,
+    drain_ms: u64,
 });
-section!(Limits { events_per_minute: u32, matches_per_minute: u32, typing_per_minute: u32, max_sessions: u64, });
-section!(Matching { wider_after_ms: u64, anyone_after_ms: u64, avoid_last: u64, });
-section!(Files { max_bytes: u64, max_voice_seconds: u64, });
-section!(Log { level: String, });
+section!(Limits { events_per_minute: u32, matches_per_minute: u32, typing_per_minute: u32, max_sessions: u64 });
+section!(Matching { wider_after_ms: u64, anyone_after_ms: u64, avoid_last: u64 });
+section!(Files { max_bytes: u64, max_voice_seconds: u64 });
+section!(Log { level: String });
 
 macro_rules! raw {
     ($($name:ident: $section:ident,)*) => {
@@ -79,9 +87,8 @@ impl Layers {
             "MAX_FILE_SIZE" => ("files", "max_bytes"),
             "MAX_VOICE_DURATION" => ("files", "max_voice_seconds"),
             "PORT" => {
-                let port: u16 = value
-                    .parse()
-                    .map_err(|_| Error::value(name, value, "a port is a number from 0 to 65535"))?;
+                let port: u16 =
+                    value.parse().map_err(|_| Error::value(name, value, "a port is a number from 0 to 65535"))?;
                 return self.put(name, "listen", "http", &port.to_string());
             }
             "MONGODB_URI" => return self.note("MONGODB_URI"),
@@ -103,7 +110,8 @@ impl Layers {
 
     /// Reads one value as its key wants it, by way of the same rules as the file's.
     fn put(&mut self, name: &str, section: &'static str, key: &'static str, value: &str) -> Result<(), Error> {
-        let list = || Value::Array(value.split(',').map(str::trim).filter(|it| !it.is_empty()).map(Value::from).collect());
+        let list =
+            || Value::Array(value.split(',').map(str::trim).filter(|it| !it.is_empty()).map(Value::from).collect());
         let candidates = [
             Some(Value::String(value.to_owned())),
             value.parse().ok().map(Value::Integer),

@@ -1,15 +1,9 @@
 //! The settings as the rest of the crate sees them: checked, typed, with their units.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
-
-use super::Error;
-use super::raw::{self, Layers, Raw};
-
-/// Fewest bytes of a secret that production accepts.
-const SECRET_BYTES: usize = 32;
 
 /// Every setting of one process.
 #[derive(Debug, Clone)]
@@ -89,12 +83,12 @@ pub struct Tls {
 /// Whose pages may connect and call.
 #[derive(Debug, Clone)]
 pub struct Origins {
-    allow: Vec<String>,
+    pub(super) allow: Vec<String>,
     /// Any page at all (`*`, development only).
-    any: bool,
+    pub(super) any: bool,
     /// Pages served from this machine, whatever their port (development).
-    local: bool,
-    absent: bool,
+    pub(super) local: bool,
+    pub(super) absent: bool,
 }
 
 impl Origins {
@@ -129,7 +123,7 @@ pub struct Auth {
 
 /// Bytes that are never printed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
+pub struct Secret(pub(super) Vec<u8>);
 
 impl Secret {
     /// The bytes.
@@ -247,271 +241,4 @@ pub struct Files {
 pub struct Log {
     /// As tracing's `Targets` reads it: `info`, or `info,duologue=debug`.
     pub level: String,
-}
-
-/// Makes settings of what was written.
-pub(super) fn check(layers: Layers) -> Result<Config, Error> {
-    let mut warnings = Vec::new();
-    for name in &layers.unsupported {
-        warnings.push(format!(
-            "{name} is set, but this version keeps accounts in its embedded store and runs as one node; it is not used"
-        ));
-    }
-    let raw = layers.read();
-    let environment = match raw.server.environment.as_deref() {
-        None | Some("development" | "test") => Environment::Development,
-        Some("production") => Environment::Production,
-        Some(other) => {
-            return Err(Error::value("server.environment (NODE_ENV)", other, "use development or production"));
-        }
-    };
-    let data = PathBuf::from(raw.server.data.as_deref().unwrap_or("data"));
-    let listen = listen(&raw.listen)?;
-    let tls = tls(&raw.tls, environment, &listen)?;
-    let public = public(&raw.public)?;
-    let origins = origins(&raw.origins, environment, &public)?;
-    let auth = auth(&raw.auth, environment, &data, &mut warnings)?;
-    Ok(Config {
-        environment,
-        listen,
-        public,
-        tls,
-        origins,
-        auth,
-        store: Store::Sqlite { path: data.join("duologue.sqlite") },
-        session: session(&raw.session)?,
-        limits: limits(&raw.limits)?,
-        matching: matching(&raw.matching)?,
-        files: files(&raw),
-        log: log(&raw.log)?,
-        data,
-        warnings,
-    })
-}
-
-fn listen(raw: &raw::Listen) -> Result<Listen, Error> {
-    let address = |key: &str, value: &Option<String>, port: u16| -> Result<Option<SocketAddr>, Error> {
-        let local = |port| Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
-        match value.as_deref() {
-            None => Ok(local(port)),
-            Some("off") => Ok(None),
-            // A port alone is what PORT gives.
-            Some(text) => match (text.parse::<u16>(), text.parse()) {
-                (Ok(port), _) => Ok(local(port)),
-                (_, Ok(address)) => Ok(Some(address)),
-                _ => Err(Error::value(key, text, "use ADDRESS:PORT such as 127.0.0.1:3001 or [::]:443, a port, or off")),
-            },
-        }
-    };
-    let listen = Listen {
-        http: address("listen.http", &raw.http, 3001)?,
-        https: address("listen.https", &raw.https, 3443)?,
-        quic: address("listen.quic", &raw.quic, 3443)?,
-    };
-    if listen.http.is_none() && listen.https.is_none() {
-        return Err(Error::value("listen", "off", "at least one of listen.http and listen.https must be on"));
-    }
-    Ok(listen)
-}
-
-fn tls(raw: &raw::Tls, environment: Environment, listen: &Listen) -> Result<Tls, Error> {
-    let own = match (&raw.certificate, &raw.key) {
-        (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
-        (None, None) => None,
-        (Some(_), None) => return Err(Error::value("tls.key", "", "tls.certificate is set, so its key must be too")),
-        (None, Some(_)) => return Err(Error::value("tls.certificate", "", "tls.key is set, so its certificate must be too")),
-    };
-    let needed = listen.https.is_some() || listen.quic.is_some();
-    if environment == Environment::Production && needed && own.is_none() {
-        let remedy = "production makes no certificate of its own: name your PEM files in tls.certificate and tls.key, \
-                      or set listen.https and listen.quic to off behind a proxy that speaks TLS";
-        return Err(Error::value("tls.certificate", "", remedy));
-    }
-    Ok(Tls { own, folder: raw.folder.as_deref().unwrap_or("certs").into() })
-}
-
-fn public(raw: &raw::Public) -> Result<Public, Error> {
-    if let Some(host) = &raw.host {
-        let plain = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-[]:".contains(c));
-        if !plain {
-            return Err(Error::value("public.host", host, "use a host name or an address, without scheme, port or path"));
-        }
-    }
-    Ok(Public {
-        host: raw.host.clone(),
-        https_port: raw.https_port,
-        quic_port: raw.quic_port,
-        stats_token: raw.stats_token.as_ref().map(|token| Secret(token.clone().into_bytes())),
-    })
-}
-
-fn origins(raw: &raw::Origins, environment: Environment, public: &Public) -> Result<Origins, Error> {
-    let development = environment == Environment::Development;
-    let mut allow = raw.allow.clone().unwrap_or_default();
-    let any = allow.iter().any(|origin| origin == "*");
-    if any && !development {
-        return Err(Error::value("origins.allow (CORS_ORIGIN)", "*", "name the pages that may connect, such as https://chat.example"));
-    }
-    for origin in allow.iter().filter(|origin| *origin != "*") {
-        let host = origin.split_once("://").map(|(_, host)| host);
-        if host.is_none_or(|host| host.is_empty() || host.contains('/')) {
-            let remedy = "an origin is a scheme and a host, perhaps a port, and no slash at the end: https://chat.example";
-            return Err(Error::value("origins.allow (CORS_ORIGIN)", origin, remedy));
-        }
-    }
-    if let Some(host) = &public.host {
-        allow.push(match public.https_port {
-            None | Some(443) => format!("https://{host}"),
-            Some(port) => format!("https://{host}:{port}"),
-        });
-    }
-    Ok(Origins { allow, any, local: development, absent: raw.allow_absent.unwrap_or(true) })
-}
-
-fn auth(
-    raw: &raw::Auth,
-    environment: Environment,
-    data: &Path,
-    warnings: &mut Vec<String>,
-) -> Result<Auth, Error> {
-    let production = environment == Environment::Production;
-    let key = "auth.jwt_secret (JWT_SECRET)";
-    let secret = match &raw.jwt_secret {
-        Some(secret) if secret.len() >= SECRET_BYTES => secret.clone().into_bytes(),
-        Some(secret) if production || secret.is_empty() => {
-            let remedy = format!("at least {SECRET_BYTES} bytes are needed; make one with: openssl rand -hex 32");
-            return Err(Error::value(key, format!("({} bytes)", secret.len()), remedy));
-        }
-        Some(secret) => {
-            warnings.push(format!("{key} is shorter than {SECRET_BYTES} bytes; production will refuse it"));
-            secret.clone().into_bytes()
-        }
-        None if production => {
-            return Err(Error::value(key, "(not set)", "production needs one; make it with: openssl rand -hex 32"));
-        }
-        None => kept_secret(&data.join("jwt-secret"))?,
-    };
-    Ok(Auth {
-        secret: Secret(secret),
-        token_life: life("auth.token_life (JWT_EXPIRES_IN)", raw.token_life.as_deref().unwrap_or("7d"))?,
-        guests: raw.guests.unwrap_or(!production),
-        guest_life: life("auth.guest_life", raw.guest_life.as_deref().unwrap_or("24h"))?,
-    })
-}
-
-/// The development secret: made once, so that tokens stay valid from start to start.
-fn kept_secret(path: &Path) -> Result<Vec<u8>, Error> {
-    let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
-    match std::fs::read(path) {
-        Ok(secret) if secret.len() >= SECRET_BYTES => return Ok(secret),
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(unreadable(error)),
-    }
-    let bytes: [u8; SECRET_BYTES] = rand::random();
-    let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    crate::tls::write_secret(path, secret.as_bytes()).map_err(unreadable)?;
-    Ok(secret.into_bytes())
-}
-
-/// `7d`, `12h`, `30m`, `45s`, or seconds.
-fn life(key: &str, text: &str) -> Result<Duration, Error> {
-    let wrong = || Error::value(key, text, "use a number of seconds, or one with d, h, m or s: 7d, 12h, 3600");
-    let (number, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
-        Some(end) => text.split_at(end),
-        None => (text, "s"),
-    };
-    let seconds = match unit.trim() {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    number.checked_mul(seconds).filter(|life| (1..=10 * 365 * 86_400).contains(life)).map(Duration::from_secs).ok_or_else(wrong)
-}
-
-fn session(raw: &raw::Session) -> Result<Session, Error> {
-    let usual = Session::default();
-    let ms = |value: Option<u64>, usual: Duration| value.map_or(usual, Duration::from_millis);
-    let session = Session {
-        hello_timeout: ms(raw.hello_timeout_ms, usual.hello_timeout),
-        resume_window: ms(raw.resume_window_ms, usual.resume_window),
-        outbox_bytes: raw.outbox_bytes.map_or(Ok(usual.outbox_bytes), |bytes| size("session.outbox_bytes", bytes))?,
-        per_user: raw.per_user.map_or(Ok(usual.per_user), |count| size("session.per_user", count))?,
-        ping_talking: ms(raw.ping_talking_ms, usual.ping_talking),
-        dead_talking: ms(raw.dead_talking_ms, usual.dead_talking),
-        ping_idle: ms(raw.ping_idle_ms, usual.ping_idle),
-        dead_idle: ms(raw.dead_idle_ms, usual.dead_idle),
-        write_timeout: ms(raw.write_timeout_ms, usual.write_timeout),
-        drain: ms(raw.drain_ms, usual.drain),
-    };
-    let pairs = [
-        ("session.dead_talking_ms", session.ping_talking, session.dead_talking),
-        ("session.dead_idle_ms", session.ping_idle, session.dead_idle),
-    ];
-    for (key, ping, dead) in pairs {
-        if ping.is_zero() || dead <= ping {
-            let remedy = format!("must be longer than the ping's {} ms, and neither may be 0", ping.as_millis());
-            return Err(Error::value(key, dead.as_millis().to_string(), remedy));
-        }
-    }
-    let least = 64 * 1024 + 1024;
-    if session.outbox_bytes < least {
-        let remedy = format!("one frame must fit: at least {least}");
-        return Err(Error::value("session.outbox_bytes", session.outbox_bytes.to_string(), remedy));
-    }
-    Ok(session)
-}
-
-fn limits(raw: &raw::Limits) -> Result<Limits, Error> {
-    let usual = Limits::default();
-    let rate = |key: &str, value: Option<u32>, usual: u32| match value {
-        Some(0) => Err(Error::value(key, "0", "at least 1")),
-        Some(rate) => Ok(rate),
-        None => Ok(usual),
-    };
-    Ok(Limits {
-        events_per_minute: rate("limits.events_per_minute", raw.events_per_minute, usual.events_per_minute)?,
-        matches_per_minute: rate("limits.matches_per_minute", raw.matches_per_minute, usual.matches_per_minute)?,
-        typing_per_minute: rate("limits.typing_per_minute", raw.typing_per_minute, usual.typing_per_minute)?,
-        max_sessions: raw.max_sessions.map_or(Ok(usual.max_sessions), |count| size("limits.max_sessions", count))?,
-    })
-}
-
-fn matching(raw: &raw::Matching) -> Result<Matching, Error> {
-    let usual = Matching::default();
-    let matching = Matching {
-        wider_after: raw.wider_after_ms.map_or(usual.wider_after, Duration::from_millis),
-        anyone_after: raw.anyone_after_ms.map_or(usual.anyone_after, Duration::from_millis),
-        avoid_last: usize::try_from(raw.avoid_last.unwrap_or(usual.avoid_last as u64)).unwrap_or(usize::MAX),
-    };
-    if matching.anyone_after < matching.wider_after {
-        let value = matching.anyone_after.as_millis().to_string();
-        return Err(Error::value("matching.anyone_after_ms", value, "not before matching.wider_after_ms"));
-    }
-    if matching.avoid_last > 16 {
-        return Err(Error::value("matching.avoid_last", matching.avoid_last.to_string(), "at most 16"));
-    }
-    Ok(matching)
-}
-
-fn files(raw: &Raw) -> Files {
-    Files {
-        max_bytes: raw.files.max_bytes.unwrap_or(10 * 1024 * 1024),
-        max_voice: Duration::from_secs(raw.files.max_voice_seconds.unwrap_or(300)),
-    }
-}
-
-fn log(raw: &raw::Log) -> Result<Log, Error> {
-    let level = raw.level.clone().unwrap_or_else(|| "info".to_owned());
-    match level.parse::<tracing_subscriber::filter::Targets>() {
-        Ok(_) => Ok(Log { level }),
-        Err(_) => Err(Error::value("log.level", level, "use error, warn, info, debug or trace, or info,duologue=debug")),
-    }
-}
-
-fn size(key: &str, value: u64) -> Result<usize, Error> {
-    usize::try_from(value).ok().filter(|size| *size > 0).ok_or_else(|| Error::value(key, value.to_string(), "at least 1"))
 }

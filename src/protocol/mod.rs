@@ -12,12 +12,14 @@ mod event;
 mod frame;
 #[cfg(test)]
 mod golden;
+mod heard;
 mod ids;
 mod numbering;
 mod reason;
 
 pub use event::*;
 pub use frame::{ClientFrame, Encoded, MAX_FRAME, ServerFrame, write_ack, write_frame};
+pub use heard::*;
 pub use ids::*;
 pub use numbering::{Arrival, Inbound, Outbound};
 pub use reason::{CloseReason, ErrorCode, Refusal};

@@ -13,8 +13,8 @@ use super::envelope::{Bearer, Json, ok};
 use super::{Error, State};
 use crate::chat::Census;
 use crate::chat::accounts::Account;
+use crate::chat::accounts::Device;
 use crate::protocol::{PublicUser, UserId};
-use crate::store::Device;
 
 /// `GET /api/users/online`
 pub async fn online(extract::State(state): extract::State<State>, Bearer(token): Bearer) -> Result<Response, Error> {
