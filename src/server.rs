@@ -106,12 +106,6 @@ impl Server {
         let https = tcp_listener("HTTPS", listen.https, "listen.https").await?;
         let quic = match (listen.quic, &certificates) {
             (Some(address), Some(certificates)) => {
-                // Browsers expect QUIC at the number that HTTPS has; with port 0 the system chose it.
-                let port = https.as_ref().and_then(|https| https.local_addr().ok()).map(|https| https.port());
-                let address = match address.port() {
-                    0 => SocketAddr::new(address.ip(), port.unwrap_or(0)),
-                    _ => address,
-                };
                 let bound = quic::bind(address, certificates, &config.data);
                 Some(bound.map_err(|source| Error::Bind { what: "QUIC (UDP)", address, key: "listen.quic", source })?)
             }

@@ -70,7 +70,12 @@ impl Tokens {
     ///
     /// # Errors
     /// Only if the crypto library fails.
-    pub fn issue(&self, identity: &Identity, life: Duration, now: SystemTime) -> Result<String, jsonwebtoken::errors::Error> {
+    pub fn issue(
+        &self,
+        identity: &Identity,
+        life: Duration,
+        now: SystemTime,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let key = &self.keys[0];
         let now = seconds(now);
         let random: [u8; 16] = rand::random();

@@ -6,9 +6,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::Message;
 use wtransport::endpoint::ConnectOptions;
 use wtransport::error::ConnectionError;
 use wtransport::tls::Sha256Digest;
@@ -81,7 +81,11 @@ impl Wire {
     pub async fn send_event(&mut self, event: &Encoded, seq: Option<u64>, ack: Option<u64>) -> Result<(), Error> {
         let mut frame = BytesMut::new();
         write_frame(&mut frame, event, seq, ack);
-        if event.lane == Lane::Volatile { self.send_volatile(frame.freeze()).await } else { self.send(frame.freeze()).await }
+        if event.lane == Lane::Volatile {
+            self.send_volatile(frame.freeze()).await
+        } else {
+            self.send(frame.freeze()).await
+        }
     }
 
     /// Acknowledges everything up to `ack`.
@@ -109,6 +113,19 @@ impl Wire {
                 let text = String::from_utf8_lossy(&frame).into_owned();
                 socket.send(Message::text(text)).await.map_err(|error| lost(&error))
             }
+            Self::Cut => Err(cut()),
+        }
+    }
+
+    /// Writes these bytes on the control stream as they are, without a length before them: the
+    /// beginning of a frame that never ends. Where messages cannot be halved, nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub async fn send_partial(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        match self {
+            Self::WebTransport(wire) => wire.send.write_all(bytes).await.map_err(|error| lost(&error)),
+            Self::WebSocket(_) => Ok(()),
             Self::Cut => Err(cut()),
         }
     }
@@ -225,8 +242,7 @@ async fn webtransport(target: &Target) -> Result<WebTransportWire, Error> {
 
 async fn websocket(target: &Target) -> Result<WebSocketStream<TcpStream>, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Connect(error.to_string());
-    let mut request =
-        format!("ws://{}/realtime", target.http).into_client_request().map_err(|error| failed(&error))?;
+    let mut request = format!("ws://{}/realtime", target.http).into_client_request().map_err(|error| failed(&error))?;
     if let Some(origin) = &target.origin {
         let origin = HeaderValue::from_str(origin).map_err(|error| failed(&error))?;
         request.headers_mut().insert("origin", origin);

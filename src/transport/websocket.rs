@@ -3,6 +3,8 @@
 //! Refusals come after the upgrade, as `connection:closing` and the close code: a page cannot read
 //! the status of a failed upgrade.
 
+use std::time::Duration;
+
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::HeaderMap;
 use axum::http::header::ORIGIN;
@@ -10,6 +12,7 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use tokio::time::timeout;
 
 use crate::config::Origins;
 use crate::hub::Door;
@@ -23,6 +26,8 @@ use crate::session::{Link, LinkEnd, Reader, Sessions, Writer};
 const WRITE_BUFFER: usize = 1024 * 1024;
 /// tungstenite allocates this for each connection.
 const READ_BUFFER: usize = 4 * 1024;
+/// Time to answer a client's close frame.
+const CLOSE_ANSWER: Duration = Duration::from_secs(1);
 
 /// Answers an upgrade and serves the session on its own task.
 pub fn upgrade(upgrade: WebSocketUpgrade, headers: &HeaderMap, sessions: Sessions, origins: &Origins) -> Response {
@@ -80,7 +85,12 @@ impl Reader for WebSocketReader {
                 }
                 // tungstenite answers pings itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(_))) | None => return Err(LinkEnd::Closed),
+                Some(Ok(Message::Close(_))) => {
+                    // Reading on is what sends the answering close frame (RFC 6455 section 5.5.1).
+                    let _ = timeout(CLOSE_ANSWER, self.0.next()).await;
+                    return Err(LinkEnd::Closed);
+                }
+                None => return Err(LinkEnd::Closed),
                 Some(Err(error)) => return Err(ended(error)),
             }
         }
