@@ -1,0 +1,8 @@
+//! The server as its clients meet it: a real one on ports of its own, over every door.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod bad_input;
+mod rest;
+mod scenarios;
+mod sessions;
+mod world;

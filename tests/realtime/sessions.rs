@@ -1,0 +1,234 @@
+//! Sessions and links: who may resume, who gives way, what ends.
+
+use std::time::{Duration, Instant};
+
+use duologue::client::{self, Client, Wire};
+use duologue::hub::Door;
+use duologue::protocol::{ClientEvent, Doing, Renew, ServerEvent};
+
+use crate::world::*;
+
+over_every_door! {
+    a_second_session_of_a_device_takes_the_place_of_the_first,
+    the_link_that_was_taken_over_is_closed_as_superseded,
+    a_session_is_resumed_only_with_its_key_and_by_its_person,
+    a_duplicate_is_dropped_and_acknowledged_again,
+    someone_who_waits_keeps_waiting_over_a_lost_link,
+    a_silent_link_is_pinged_and_then_given_up,
+    a_client_that_never_reads_is_ended_as_slow,
+    a_token_is_renewed_in_band_and_ends_the_session_when_it_expires,
+    a_shutdown_tells_every_client_when_to_come_back,
+    frames_are_acknowledged_in_time,
+}
+
+async fn a_second_session_of_a_device_takes_the_place_of_the_first(door: Door) {
+    let world = World::new().await;
+    let (target, token) = (world.target().await, world.token().await);
+    let connect = async |device| Client::connect(&target, door, &token, Some(device)).await.unwrap();
+    let (mut phone, mut desk) = (connect("phone").await, connect("desk").await);
+    let _again = connect("phone").await;
+    assert_eq!(closed(&mut phone).await, 4409);
+    desk.send(&find()).await.unwrap();
+    expect(&mut desk, "user:matching").await;
+    world.stop().await;
+}
+
+async fn the_link_that_was_taken_over_is_closed_as_superseded(door: Door) {
+    let world = World::new().await;
+    let mut client = world.client(door).await;
+    let target = world.target().await;
+    let mut first = std::mem::replace(client.wire(), Wire::open(&target, door).await.unwrap());
+    client.resume(door).await.unwrap();
+    assert!(client.established().resumed);
+    loop {
+        match tokio::time::timeout(WAIT, first.recv()).await.expect("in time") {
+            Ok(frame) => {
+                if let Some(ServerEvent::Closing(closing)) = frame.event {
+                    assert_eq!((closing.code, closing.reconnect), (4409, false));
+                }
+            }
+            Err(client::Error::Ended(ended)) => break assert_eq!(ended, client::Ended::Code(4409)),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    world.stop().await;
+}
+
+async fn a_session_is_resumed_only_with_its_key_and_by_its_person(door: Door) {
+    let world = World::new().await;
+    let victim = world.client(door).await;
+    let target = world.target().await;
+    let resume =
+        |key, received| Some(duologue::protocol::Resume { session: victim.established().session, key, received });
+    let key = victim.established().key;
+    let wrong = duologue::protocol::SessionKey::from_bytes([7; 32]);
+    let thief = world.token().await;
+    for (token, resume) in [(thief, resume(key, 0)), (world.token().await, resume(wrong, 0))] {
+        let mut wire = Wire::open(&target, door).await.unwrap();
+        let established = client::greet(&mut wire, client::hello(&token, None, resume)).await.unwrap();
+        assert!(!established.resumed);
+        assert_eq!(serde_json::to_value(established.lost).unwrap(), "unknown", "and no hint which it was");
+        assert_ne!(established.session, victim.established().session);
+    }
+    world.stop().await;
+}
+
+async fn a_duplicate_is_dropped_and_acknowledged_again(door: Door) {
+    let world = World::new().await;
+    let (mut one, mut other) = world.pair([door, door]).await;
+    one.send(&message("m1", "once")).await.unwrap();
+    hear(&mut other).await;
+    delivered(&mut one).await;
+    let again = r#"{"event":"chat:message","data":{"id":"m1","type":"text","content":"once"},"seq":2}"#;
+    one.wire().send(again.into()).await.unwrap();
+    let frame = tokio::time::timeout(WAIT, one.wire().recv()).await.unwrap().unwrap();
+    assert_eq!((frame.ack, frame.event), (Some(2), Some(ServerEvent::Ack(Default::default()))));
+    one.send(&message("m2", "next")).await.unwrap();
+    assert_eq!(hear(&mut other).await.0, "m2", "the duplicate went no further");
+    world.stop().await;
+}
+
+async fn someone_who_waits_keeps_waiting_over_a_lost_link(door: Door) {
+    let world = World::new().await;
+    let mut first = world.client(door).await;
+    first.send(&find()).await.unwrap();
+    expect(&mut first, "user:matching").await;
+    first.cut();
+    // While the link is lost nobody is matched with a ghost.
+    let census = async || -> serde_json::Value {
+        world.http.get(world.url("/api/socket/stats")).send().await.unwrap().json().await.unwrap()
+    };
+    let deadline = Instant::now() + WAIT;
+    while census().await["data"]["connections"]["parked"] != 1 {
+        assert!(Instant::now() < deadline, "the lost link was not noticed");
+        tokio::task::yield_now().await;
+    }
+    let mut second = world.client(door).await;
+    second.send(&find()).await.unwrap();
+    expect(&mut second, "user:matching").await;
+    first.resume(door).await.unwrap();
+    assert_eq!(first.established().state, Doing::Waiting);
+    until(&mut first, "user:matched").await;
+    matched(&mut second).await;
+    world.stop().await;
+}
+
+async fn a_silent_link_is_pinged_and_then_given_up(door: Door) {
+    let settings = [
+        ("DUOLOGUE_SESSION_PING_TALKING_MS", "200"),
+        ("DUOLOGUE_SESSION_DEAD_TALKING_MS", "500"),
+        ("DUOLOGUE_SESSION_PING_IDLE_MS", "60000"),
+        ("DUOLOGUE_SESSION_DEAD_IDLE_MS", "90000"),
+    ];
+    let world = World::with(&settings).await;
+    let (mut one, mut other) = world.pair([door, Door::WebSocket]).await;
+    // The other one's client works on, and so answers the server's pings.
+    let watching = async { until(&mut other, "user:status").await };
+    let silent = async {
+        loop {
+            let frame = one.wire().recv().await.unwrap();
+            if let Some(ServerEvent::Ping(_)) = frame.event {
+                return std::future::pending::<()>().await;
+            }
+        }
+    };
+    let began = Instant::now();
+    tokio::select! {
+        ServerEvent::Status(status) = watching => {
+            assert_eq!(serde_json::to_value(status.status).unwrap(), "reconnecting");
+        }
+        () = silent => unreachable!("stays silent"),
+    }
+    assert!(began.elapsed() >= Duration::from_millis(400), "given up before its time");
+    world.stop().await;
+}
+
+async fn a_client_that_never_reads_is_ended_as_slow(door: Door) {
+    let settings = [("DUOLOGUE_LIMITS_EVENTS_PER_MINUTE", "1000000"), ("DUOLOGUE_SESSION_OUTBOX_BYTES", "100000")];
+    let world = World::with(&settings).await;
+    let (mut one, mut other) = world.pair([Door::WebSocket, door]).await;
+    let text = "x".repeat(8_000);
+    // The other one reads nothing and acknowledges nothing, until the bound is passed.
+    for index in 0..20 {
+        one.send(&message(&format!("m{index}"), &text)).await.unwrap();
+    }
+    let ServerEvent::Unmatched(unmatched) = until(&mut one, "user:unmatched").await else { unreachable!() };
+    assert_eq!(serde_json::to_value(unmatched.reason).unwrap(), "disconnected");
+    let code = loop {
+        match other.wire().recv().await {
+            Ok(frame) => {
+                if let Some(ServerEvent::Closing(closing)) = frame.event {
+                    assert!(closing.reconnect);
+                    break closing.code;
+                }
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(code, 4508);
+    world.stop().await;
+}
+
+async fn a_token_is_renewed_in_band_and_ends_the_session_when_it_expires(door: Door) {
+    let world = World::with(&[("DUOLOGUE_AUTH_GUEST_LIFE", "2")]).await;
+    let mut client = world.client(door).await;
+    client.send(&ClientEvent::Renew(Renew { token: world.token().await })).await.unwrap();
+    assert_eq!(refused(&mut client).await.0, "token-invalid", "another person's");
+    client.send(&ClientEvent::Renew(Renew { token: "forged".into() })).await.unwrap();
+    assert_eq!(refused(&mut client).await.0, "token-invalid");
+    assert_eq!(closed(&mut client).await, 4401);
+
+    let account = serde_json::json!({"username": "Ada", "email": "ada@example.org", "password": "Password123"});
+    let (_, answer) = world.post("/api/auth/register", &account).await;
+    let token = answer["data"]["token"].as_str().unwrap();
+    let mut ada = Client::connect(&world.target().await, door, token, None).await.unwrap();
+    let (_, answer) = world
+        .post("/api/auth/login", &serde_json::json!({"email": "ADA@example.org", "password": "Password123"}))
+        .await;
+    let newer = answer["data"]["token"].as_str().unwrap().to_owned();
+    ada.send(&ClientEvent::Renew(Renew { token: newer })).await.unwrap();
+    let ServerEvent::Renewed(renewed) = expect(&mut ada, "auth:renewed").await else { unreachable!() };
+    assert!(renewed.expires_at.starts_with("20") && renewed.expires_at.ends_with('Z'), "{renewed:?}");
+    world.stop().await;
+}
+
+async fn a_shutdown_tells_every_client_when_to_come_back(door: Door) {
+    let world = World::new().await;
+    let (mut one, mut other) = world.pair([door, Door::WebSocket]).await;
+    one.send(&message("last", "words")).await.unwrap();
+    hear(&mut other).await;
+    let began = Instant::now();
+    let clients = async {
+        for client in [&mut one, &mut other] {
+            loop {
+                match client.next(WAIT).await {
+                    Ok(_) => {}
+                    Err(client::Error::Closing(closing)) => {
+                        assert_eq!((closing.code, closing.reconnect), (4503, true));
+                        assert!(closing.retry_after_ms.is_some());
+                        break;
+                    }
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+    };
+    tokio::join!(world.stop(), clients);
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+async fn frames_are_acknowledged_in_time(door: Door) {
+    let world = World::new().await;
+    let mut client = world.client(door).await;
+    // Refused events are received events: each of these is answered, so acknowledged with it.
+    client.wire().send(r#"{"event":"chat:clear","data":{},"seq":1}"#.into()).await.unwrap();
+    let frame = tokio::time::timeout(WAIT, client.wire().recv()).await.unwrap().unwrap();
+    assert_eq!((frame.seq, frame.ack), (Some(1), Some(1)));
+    // An event without an answer of its own is acknowledged alone.
+    let (mut one, mut other) = world.pair([door, Door::WebSocket]).await;
+    one.send(&ClientEvent::Clear(Default::default())).await.unwrap();
+    expect(&mut other, "chat:clear").await;
+    let frame = tokio::time::timeout(WAIT, one.wire().recv()).await.unwrap().unwrap();
+    assert_eq!((frame.ack, frame.event), (Some(2), Some(ServerEvent::Ack(Default::default()))));
+    world.stop().await;
+}
