@@ -9,7 +9,7 @@ const THEM = "M60 0a60 60 0 0 0 0 120h60V60A60 60 0 0 0 60 0z";
 export function exchange() {
   const picture = svg(
     "svg",
-    { class: "exchange-shapes", viewBox: "0 0 460 409" },
+    { class: "exchange-shapes", viewBox: "0 0 460 410" },
     svg("clipPath", { id: "exchange-you" }, svg("path", { d: YOU, transform: "scale(2.5)" })),
     svg("path", { class: "mark-you", d: YOU, transform: "scale(2.5)" }),
     svg("path", { class: "mark-them", d: THEM, transform: "translate(212 161) scale(2.067)" }),

@@ -29,22 +29,27 @@ let bannerTimer;
 
 /** The door in use; news of other doors, which only raced with it, does not show. */
 let current = "";
-/** WebTransport was tried and did not open. */
+/** WebTransport was tried and did not open. It is often given up only after the other door has won. */
 let blocked = false;
 
 /** @param {Link} link */
 export function showLink({ door: name = "", state = "", rttMs }) {
   if (state === "open") current = name;
-  else if (name === "webtransport" && state === "closed" && !current) blocked = true;
+  if (name === "webtransport") blocked = state === "open" ? false : blocked || (state === "closed" && name !== current);
+  if (current) explain();
   if (!current || name !== current) return;
   door.dataset.state = badge.dataset.state = state;
   badge.hidden = false;
   write(door, DOORS[name] ?? name);
   if (rttMs !== undefined) write(rtt, `${Math.max(1, Math.round(rttMs))} ms`);
+}
+
+/** Says what the badge stands for, to those who point at it. */
+function explain() {
   badge.title =
-    name === "websocket" && blocked
-      ? "Your network blocks UDP, so we talk over WebSocket. Nothing is lost."
-      : `Connected over ${door.textContent}. The number is the round trip to the server.`;
+    current === "websocket" && blocked
+      ? "Your network seems to block UDP, so we talk over WebSocket. Nothing is lost."
+      : `Connected over ${DOORS[current] ?? current}. The number is the round trip to the server.`;
 }
 
 export function hideLink() {

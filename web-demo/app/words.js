@@ -33,7 +33,7 @@ const ENDED = {
   left: "They left. Find someone else?",
   skipped: "They moved on. Find someone else?",
   disconnected: "Their connection did not come back. Find someone else?",
-  lost: "Your connection was away too long, so this talk ended. Find someone else?",
+  lost: "The connection was lost, and this talk with it. Find someone else?",
   "you-left": "You left. Find someone else?",
 };
 

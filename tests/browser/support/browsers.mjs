@@ -1,0 +1,44 @@
+/** The two real browsers. One that is missing fails the test: nothing is skipped. */
+
+import puppeteer from "puppeteer-core";
+
+const CHROMIUM = process.env.CHROMIUM_BIN ?? "/usr/bin/chromium";
+const FIREFOX = process.env.FIREFOX_BIN ?? "/usr/bin/firefox-esr";
+
+/** `--disable-quic` must never be among them: it takes WebTransport away. */
+const CHROMIUM_FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** @typedef {import("puppeteer-core").Browser} Browser */
+
+/**
+ * Opens a browser with an empty profile, and closes it with the test.
+ * @param {import("node:test").TestContext} t
+ */
+export async function chromium(t) {
+  return closing(t, await launchChromium());
+}
+
+/** @param {import("node:test").TestContext} t */
+export async function firefox(t) {
+  return closing(t, await puppeteer.launch({ browser: "firefox", executablePath: FIREFOX, headless: true }));
+}
+
+export function launchChromium() {
+  return puppeteer.launch({ executablePath: CHROMIUM, headless: true, args: CHROMIUM_FLAGS });
+}
+
+/**
+ * @param {import("node:test").TestContext} t
+ * @param {Browser} browser
+ */
+function closing(t, browser) {
+  t.after(() => browser.close());
+  return browser;
+}

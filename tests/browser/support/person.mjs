@@ -1,0 +1,233 @@
+/** Someone who uses the demo in a window of their own: clicks, writes, looks. */
+
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+
+const OUT = path.resolve(import.meta.dirname, "../out");
+/** Whatever is waited for comes within this, or the test fails; in milliseconds. */
+const DEADLINE = 15_000;
+const LOOK_EVERY = 25;
+
+/** @typedef {{ width: number, height: number, isMobile?: boolean, hasTouch?: boolean, deviceScaleFactor?: number }} View */
+
+/** @type {View} */
+export const DESKTOP = { width: 1200, height: 750 };
+/** @type {View} */
+export const PHONE = { width: 390, height: 844, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
+
+/** @param {string} name a test id */
+const id = (name) => `[data-testid="${name}"]`;
+
+export class Person {
+  /** What the page complained of. @type {string[]} */
+  complaints = [];
+  #page;
+
+  /** @param {import("puppeteer-core").Page} page */
+  constructor(page) {
+    this.#page = page;
+    page.on("pageerror", (error) => this.complaints.push(String(error)));
+    page.setDefaultTimeout(DEADLINE);
+  }
+
+  /**
+   * Opens the demo in a window with storage of its own.
+   * @param {import("puppeteer-core").Browser} browser
+   * @param {string} url
+   * @param {{ view?: View, media?: Record<string, string> }} [look] `media`: what the person prefers; Chromium only
+   */
+  static async arrive(browser, url, { view = DESKTOP, media = {} } = {}) {
+    const context = await browser.createBrowserContext();
+    const person = new Person(await context.newPage());
+    const page = person.#page;
+    await page.setViewport(view);
+    const features = Object.entries(media).map(([name, value]) => ({ name, value }));
+    if (features.length) await page.emulateMediaFeatures(features);
+    await page.goto(url);
+    await person.sees("guest");
+    return person;
+  }
+
+  /** Goes in as a guest, as far as the interests. */
+  async goInAsGuest() {
+    await this.clicks("guest");
+    await this.sees("find");
+  }
+
+  /** @param {string} name a test id */
+  async clicks(name) {
+    await this.#page.waitForSelector(id(name), { visible: true });
+    await this.#page.click(id(name));
+  }
+
+  /**
+   * Puts words into a field, key by key.
+   * @param {string} name
+   * @param {string} text
+   */
+  async types(name, text) {
+    await this.#page.focus(id(name));
+    await this.#page.keyboard.type(text);
+  }
+
+  /** @param {import("puppeteer-core").KeyInput} key */
+  async presses(key) {
+    await this.#page.keyboard.press(key);
+  }
+
+  /** Says yes to the question on the screen. */
+  async confirms() {
+    await this.#page.click(id("dialog-yes"));
+  }
+
+  /** Empties a field. @param {string} name */
+  async empties(name) {
+    await this.#page.$eval(id(name), (field) => (field.value = ""));
+  }
+
+  /** @param {string} text */
+  async says(text) {
+    await this.types("composer", text);
+    await this.presses("Enter");
+  }
+
+  /** Closes the window, and forgets its storage. */
+  async goes() {
+    const context = this.#page.browserContext();
+    await this.#page.close();
+    await context.close();
+  }
+
+  /** The test id of what has the focus. */
+  focused() {
+    return this.#page.evaluate(() => document.activeElement?.getAttribute("data-testid"));
+  }
+
+  /** Reloads the page, as F5 does. */
+  async reloads() {
+    await this.#page.reload();
+  }
+
+  /**
+   * Waits until something with this test id is to be seen.
+   * @param {string} name
+   * @param {string} [text] its whole text, if that matters
+   */
+  async sees(name, text) {
+    await this.#until(`sees ${name}${text === undefined ? "" : ` saying "${text}"`}`, (selector, wanted) => {
+      const element = document.querySelector(selector);
+      return element?.checkVisibility() && (wanted === null || element.textContent?.trim() === wanted);
+    }, id(name), text ?? null);
+  }
+
+  /** @param {string} name */
+  async seesNo(name) {
+    await this.#until(`sees no ${name}`, (selector) => !document.querySelector(selector)?.checkVisibility(), id(name));
+  }
+
+  /**
+   * Waits for a message in the talk.
+   * @param {string} text
+   * @param {{ mine: boolean, state?: string }} how
+   */
+  async seesMessage(text, { mine, state = "delivered" }) {
+    await this.#until(`sees the message "${text}" (${mine ? "mine" : "theirs"}, ${state})`, (selector, wanted) =>
+      [...document.querySelectorAll(selector)].some((element) =>
+        element.querySelector(".bubble")?.textContent === wanted.text
+        && element.dataset.mine === String(wanted.mine)
+        && element.dataset.state === wanted.state),
+    id("message"), { text, mine, state });
+  }
+
+  /**
+   * Waits until words stand somewhere on the page.
+   * @param {RegExp} words
+   */
+  async reads(words) {
+    await this.#until(`reads ${words}`, (source) => new RegExp(source, "u").test(document.body.innerText), words.source);
+  }
+
+  /**
+   * The text of an element.
+   * @param {string} name
+   */
+  text(name) {
+    return this.#page.$eval(id(name), (element) => element.textContent?.trim() ?? "");
+  }
+
+  /** What is said to those who point at it. @param {string} name */
+  tooltip(name) {
+    return this.#page.$eval(id(name), (element) => element.closest("[title]")?.getAttribute("title") ?? "");
+  }
+
+  /** @param {string} name */
+  count(name) {
+    return this.#page.$$eval(id(name), (elements) => elements.length);
+  }
+
+  /**
+   * Notes all that is ever said in these words from now on, so that a flash is not missed.
+   * @param {RegExp} words
+   * @returns {Promise<() => Promise<string[]>>} what was said
+   */
+  async listensFor(words) {
+    await this.#page.evaluate((source) => {
+      window.heard = [];
+      const look = () => document.body.innerText.split("\n").forEach((line) => {
+        if (new RegExp(source, "u").test(line)) window.heard.push(line);
+      });
+      new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+      look();
+    }, words.source);
+    return () => this.#page.evaluate(() => window.heard);
+  }
+
+  /** What sticks out of the window sideways, as text; nothing should. */
+  sticksOut() {
+    return this.#page.evaluate(() => {
+      const width = document.documentElement.clientWidth;
+      return [...document.querySelectorAll("body *")]
+        .filter((element) => element.checkVisibility() && !element.closest(".hidden"))
+        .filter((element) => {
+          const { left, right } = element.getBoundingClientRect();
+          return right > width + 1 || left < -1;
+        })
+        .map((element) => `${element.tagName}.${element.getAttribute("class") ?? ""}`);
+    });
+  }
+
+  /** @param {string} name of the file, without its ending */
+  async isPictured(name) {
+    await mkdir(OUT, { recursive: true });
+    await this.isPicturedAs(path.join(OUT, `${name}.png`));
+  }
+
+  /** @param {string} file */
+  async isPicturedAs(file) {
+    await this.#page.screenshot({ path: file });
+  }
+
+  /**
+   * @param {string} what said when it never comes
+   * @param {(...given: any[]) => unknown} look runs in the page
+   * @param {...unknown} given
+   */
+  async #until(what, look, ...given) {
+    try {
+      await this.#page.waitForFunction(look, { polling: LOOK_EVERY }, ...given);
+    } catch (cause) {
+      const shown = await this.#page.evaluate(() => document.body.innerText).catch(() => "(the page does not answer)");
+      throw new Error(`Never ${what}. Complaints: ${this.complaints.join("; ") || "none"}. The page shows:\n${shown}`, { cause });
+    }
+  }
+}
+
+/**
+ * Brings two people into one talk.
+ * @param {Person} one
+ * @param {Person} other
+ */
+export async function meet(one, other) {
+  await Promise.all([one, other].map((person) => person.clicks("find")));
+  await Promise.all([one, other].map((person) => person.sees("partner")));
+}
