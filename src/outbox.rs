@@ -241,8 +241,10 @@ impl Outbox {
         self.0.closing.get()
     }
 
-    /// Drops everything kept, so that mail that refers to other mail does not keep it alive.
-    pub fn clear(&self) {
+    /// Nobody reads here any more: drops everything kept and takes nothing in from now on. Mail that
+    /// refers to other mail would keep that alive.
+    pub fn retire(&self) {
+        self.0.ended.cancel();
         *self.lanes() = Lanes::default();
     }
 

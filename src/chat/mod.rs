@@ -274,6 +274,6 @@ impl Drop for Participant {
         if let Some(talk) = self.person.talk() {
             talk.end(Ending::Disconnected);
         }
-        self.person.member.outbox.clear();
+        self.person.member.outbox.retire();
     }
 }

@@ -132,7 +132,11 @@ impl Sessions {
                     },
                     async {
                         let _over = over.clone().drop_guard();
-                        write_on(&outbox, &mut writer, &wanted, &over, settings.write_timeout).await
+                        tokio::select! {
+                            end = write_on(&outbox, &mut writer, &wanted, &over, settings.write_timeout) => end,
+                            // What is queued when the session ends may be as much as a slow client left.
+                            () = long_after_the_end(&outbox) => None,
+                        }
                     },
                 );
                 if outbox.has_ended() {
@@ -317,6 +321,11 @@ async fn write_on<W: Writer>(
             () = outbox.ready() => {}
         }
     }
+}
+
+async fn long_after_the_end(outbox: &Outbox) {
+    outbox.ended().await;
+    sleep(FAREWELL).await;
 }
 
 async fn write<W: Writer>(writer: &mut W, batch: &Batch, deadline: Duration) -> Result<(), LinkEnd> {
