@@ -17,7 +17,7 @@ use super::Person;
 use super::conversation::Conversation;
 use super::matchmaker::{Matchmaker, Pair, Patience, Ticket, Widened};
 use crate::config;
-use crate::protocol::{ConversationId, Doing, Matching, ServerEvent, SessionId};
+use crate::protocol::{ConversationId, Doing, Matching, ServerEvent, SessionId, Wish};
 
 #[derive(Clone)]
 pub(super) struct Lobby(Arc<Inner>);
@@ -47,10 +47,18 @@ impl Lobby {
 
     /// Puts someone in the queue with the wish they made last, tells them so, and matches them at once
     /// if someone suits.
-    /// Whoever is there already starts their search again.
-    pub(super) fn enter(&self, person: &Arc<Person>) {
+    /// Whoever is there already starts their search again. False: they are in a conversation. That
+    /// is looked at under the lock, under which conversations begin.
+    pub(super) fn enter(&self, person: &Arc<Person>, wish: Option<Wish>) -> bool {
         let mut queue = self.queue();
+        if person.talk().is_some() {
+            return false;
+        }
+        if let Some(wish) = wish {
+            person.state().wish = wish;
+        }
         self.enter_since(&mut queue, person, self.now());
+        true
     }
 
     /// Takes someone out of the queue. False: they were not in it.
@@ -68,6 +76,7 @@ impl Lobby {
         let mut queue = self.queue();
         queue.take(person.member.session);
         queue.aside.remove(&person.member.session);
+        person.state().gone = true;
     }
 
     /// Takes someone out who has lost their link; their place is kept.
@@ -87,9 +96,14 @@ impl Lobby {
         }
     }
 
-    /// Puts someone back whose partner vanished before the talk began, at the place they had.
+    /// Puts someone back whose partner vanished before the talk began, at the place they had; unless
+    /// they have gone too, or have found someone, in the meantime.
     pub(super) fn put_back(&self, person: &Arc<Person>) {
         let mut queue = self.queue();
+        let gone = person.state().gone;
+        if gone || person.talk().is_some() {
+            return;
+        }
         if person.member.door().is_some() {
             let since = person.state().since;
             self.enter_since(&mut queue, person, since);

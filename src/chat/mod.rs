@@ -108,6 +108,8 @@ struct State {
     wish: Wish,
     /// Since when they have been looking, on the lobby's clock.
     since: Duration,
+    /// Their client's session is over: they must not enter the lobby any more.
+    gone: bool,
     /// Their last partners, newest last; at most `avoid_last`.
     recent: VecDeque<UserId>,
 }
@@ -141,13 +143,11 @@ impl Participant {
     /// # Errors
     /// [`ErrorCode::AlreadyTalking`].
     pub fn find(&self, wish: Wish) -> Result<(), Refusal> {
-        if self.person.talk().is_some() {
-            let message = "You are in a conversation. Leave it, or skip to the next person.";
-            return Err(Refusal::new(ErrorCode::AlreadyTalking, message));
+        if self.chat.lobby.enter(&self.person, Some(wish)) {
+            return Ok(());
         }
-        self.person.state().wish = wish;
-        self.chat.lobby.enter(&self.person);
-        Ok(())
+        let message = "You are in a conversation. Leave it, or skip to the next person.";
+        Err(Refusal::new(ErrorCode::AlreadyTalking, message))
     }
 
     /// Stops looking.
@@ -168,7 +168,8 @@ impl Participant {
     /// [`ErrorCode::NoConversation`].
     pub fn skip(&self) -> Result<(), Refusal> {
         self.end(Ending::Skipped)?;
-        self.chat.lobby.enter(&self.person);
+        // Nobody else can have matched them since: only who looks for a partner is matched.
+        self.chat.lobby.enter(&self.person, None);
         Ok(())
     }
 
@@ -208,8 +209,9 @@ impl Participant {
         self.talk()?.clear()
     }
 
-    /// The client has a link by this door. `back`: it had lost the one before.
-    pub fn linked(&self, door: Door, back: bool) {
+    /// The client has a link by this door. If it had none, its partner is told, or its search goes on.
+    pub fn linked(&self, door: Door) {
+        let back = self.person.member.door().is_none();
         self.person.member.set_door(Some(door));
         if back {
             match self.person.talk() {

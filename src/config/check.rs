@@ -93,7 +93,7 @@ fn tls(raw: &raw::Tls, environment: Environment, listen: &Listen) -> Result<Tls,
     if environment == Environment::Production && needed && own.is_none() {
         let remedy = "production makes no certificate of its own: name your PEM files in tls.certificate and tls.key, \
                       or set listen.https and listen.quic to off behind a proxy that speaks TLS";
-        return Err(Error::value("tls.certificate", "", remedy));
+        return Err(Error::value("tls.certificate", "(not set)", remedy));
     }
     Ok(Tls { own, folder: raw.folder.as_deref().unwrap_or("certs").into() })
 }
@@ -231,6 +231,18 @@ fn session(raw: &raw::Session) -> Result<Session, Error> {
         if ping.is_zero() || dead <= ping {
             let remedy = format!("must be longer than the ping's {} ms, and neither may be 0", ping.as_millis());
             return Err(Error::value(key, dead.as_millis().to_string(), remedy));
+        }
+    }
+    let ms = Duration::from_millis;
+    let bounds = [
+        ("session.hello_timeout_ms", session.hello_timeout, ms(100), ms(60_000)),
+        ("session.drain_ms", session.drain, ms(100), ms(8_500)),
+        ("session.write_timeout_ms", session.write_timeout, ms(100), ms(60_000)),
+    ];
+    for (key, value, least, most) in bounds {
+        if !(least..=most).contains(&value) {
+            let remedy = format!("from {} to {}", least.as_millis(), most.as_millis());
+            return Err(Error::value(key, value.as_millis().to_string(), remedy));
         }
     }
     let least = 64 * 1024 + 1024;

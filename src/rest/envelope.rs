@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use axum::body::HttpBody;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use axum::http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -239,6 +240,10 @@ impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Error> {
+        // Nothing is nothing, whatever the header says it would have been.
+        if request.body().is_end_stream() {
+            return Ok(None);
+        }
         let body =
             timeout(BODY_DEADLINE, <axum::Json<T> as OptionalFromRequest<S>>::from_request(request, state)).await;
         let body = body.map_err(|_| Error::BodyTooSlow)?.map_err(|rejection| refused(&rejection))?;

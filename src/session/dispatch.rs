@@ -21,18 +21,39 @@ pub(super) async fn act(chat: &Chat, core: &mut Core, event: Result<ClientEvent,
                 Err(refusal) => Err(refusal),
             }
         }
-        Err(refusal) => Err(refusal),
+        Err(refusal) => return refuse(core, refusal),
     };
     if let Err(refusal) = refused {
         core.outbox.post(&ServerEvent::Error(refusal));
     }
 }
 
+/// Tells a client that its frame could not be read. That counts against its rate as an event does:
+/// errors are events too, and must not be had for nothing.
+pub(super) fn refuse(core: &mut Core, refusal: Refusal) {
+    let verdict = core.limits.judge_unreadable(Instant::now());
+    let refusal = judged(core, verdict, refusal.event.clone()).err().unwrap_or(refusal);
+    core.outbox.post(&ServerEvent::Error(refusal));
+}
+
 fn allow(core: &mut Core, event: &ClientEvent, numbered: bool) -> Result<(), Refusal> {
-    let refusal = match core.limits.judge(event, Instant::now()) {
-        Verdict::Pass if event.lane() == Lane::Reliable && !numbered => {
-            Refusal::new(ErrorCode::SeqMissing, "This event needs its seq: 1 for the first of the session, no gaps.")
+    let verdict = core.limits.judge(event, Instant::now());
+    let allowed = judged(core, verdict, Some(event.name().to_owned())).and_then(|()| {
+        if event.lane() == Lane::Reliable && !numbered {
+            let message = "This event needs its seq: 1 for the first of the session, no gaps.";
+            return Err(Refusal::new(ErrorCode::SeqMissing, message).of(event.name()));
         }
+        Ok(())
+    });
+    allowed.map_err(|refusal| match event {
+        ClientEvent::Message(message) => refusal.with_id(message.id.as_str()),
+        _ => refusal,
+    })
+}
+
+/// What a verdict of the limits means for the session.
+fn judged(core: &Core, verdict: Verdict, event: Option<String>) -> Result<(), Refusal> {
+    let refusal = match verdict {
         Verdict::Pass => return Ok(()),
         Verdict::Refuse(wait) => {
             Refusal::new(ErrorCode::TooFast, "That was too fast. Wait a moment, then try again.").retry_after(wait)
@@ -40,14 +61,10 @@ fn allow(core: &mut Core, event: &ClientEvent, numbered: bool) -> Result<(), Ref
         Verdict::Close(wait) => {
             let wait = wait.as_millis().try_into().unwrap_or(u64::MAX);
             core.outbox.end(Closing::new(CloseReason::TooFast).retry_after_ms(wait));
-            return Err(Refusal::new(ErrorCode::TooFast, CloseReason::TooFast.message()));
+            Refusal::new(ErrorCode::TooFast, CloseReason::TooFast.message())
         }
     };
-    let refusal = refusal.of(event.name());
-    Err(match event {
-        ClientEvent::Message(message) => refusal.with_id(message.id.as_str()),
-        _ => refusal,
-    })
+    Err(Refusal { event, ..refusal })
 }
 
 async fn perform(chat: &Chat, core: &mut Core, event: ClientEvent) -> Result<(), Refusal> {

@@ -50,17 +50,26 @@ impl Limits {
             | ClientEvent::Message(_)
             | ClientEvent::Clear(_) => &mut [&mut self.events],
         };
-        let wait = buckets.iter_mut().map(|bucket| bucket.wait(now)).max().unwrap_or_default();
-        if !wait.is_zero() {
-            self.refused += 1;
-            return if self.refused > PATIENCE { Verdict::Close(wait) } else { Verdict::Refuse(wait) };
-        }
-        if !buckets.is_empty() {
-            self.refused = 0;
-            buckets.iter_mut().for_each(|bucket| bucket.take());
-        }
-        Verdict::Pass
+        charge(buckets, &mut self.refused, now)
     }
+
+    /// A frame that is no event: it costs as much as one.
+    pub(super) fn judge_unreadable(&mut self, now: Instant) -> Verdict {
+        charge(&mut [&mut self.events], &mut self.refused, now)
+    }
+}
+
+fn charge(buckets: &mut [&mut Bucket], refused: &mut u32, now: Instant) -> Verdict {
+    let wait = buckets.iter_mut().map(|bucket| bucket.wait(now)).max().unwrap_or_default();
+    if !wait.is_zero() {
+        *refused += 1;
+        return if *refused > PATIENCE { Verdict::Close(wait) } else { Verdict::Refuse(wait) };
+    }
+    if !buckets.is_empty() {
+        *refused = 0;
+        buckets.iter_mut().for_each(|bucket| bucket.take());
+    }
+    Verdict::Pass
 }
 
 /// Holds a minute's worth, filled at an even rate.

@@ -139,13 +139,19 @@ impl Sessions {
     }
 
     /// Takes over the session that a client wants to go on with; `None` when there is none for this
-    /// person and key. True beside it: no other link had it.
-    pub(super) async fn take_over(&self, user: UserId, resume: &Resume) -> Option<(Held, bool)> {
+    /// person and key.
+    pub(super) async fn take_over(&self, user: UserId, resume: &Resume) -> Option<Held> {
         let entry = self.register().sessions.get(&resume.session).cloned()?;
         if entry.user != user || entry.key != resume.key {
             return None;
         }
-        timeout(HANDOVER, entry.claim()).await.ok().flatten().filter(|(held, _)| !held.core.outbox.has_ended())
+        let held = timeout(HANDOVER, entry.claim()).await.ok().flatten()?;
+        if held.core.outbox.has_ended() {
+            // It ended while nobody had it; whoever parked it has left that to the taker.
+            self.close(&held.entry);
+            return None;
+        }
+        Some(held)
     }
 
     /// Ends a session: its core is dropped, its name forgotten.
@@ -231,8 +237,7 @@ impl Entry {
     }
 
     /// Waits for the core, asking the link that has it to let go.
-    async fn claim(self: &Arc<Self>) -> Option<(Held, bool)> {
-        let mut idle = true;
+    async fn claim(self: &Arc<Self>) -> Option<Held> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -241,16 +246,13 @@ impl Entry {
                 let mut slot = self.slot();
                 match &*slot {
                     Slot::Over => return None,
-                    Slot::Running(wanted) => {
-                        idle = false;
-                        wanted.cancel();
-                    }
+                    Slot::Running(wanted) => wanted.cancel(),
                     Slot::Parked(..) => {
                         let wanted = CancellationToken::new();
                         let running = Slot::Running(wanted.clone());
                         if let Slot::Parked(core, taken) = std::mem::replace(&mut *slot, running) {
                             taken.cancel();
-                            return Some((Held { entry: Arc::clone(self), core, wanted }, idle));
+                            return Some(Held { entry: Arc::clone(self), core, wanted });
                         }
                     }
                 }

@@ -25,6 +25,8 @@ use crate::protocol::{
 
 /// How long a farewell, with what was still queued, may take to be written.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a client has to close its side after the farewell.
+const LINGER: Duration = Duration::from_secs(1);
 /// How long a link that was asked to give its session away waits for the taker before it counts
 /// the session as unlinked.
 const HANDED_OVER: Duration = Duration::from_secs(3);
@@ -47,15 +49,15 @@ impl Sessions {
         let door = link.door();
         let (mut reader, mut writer) = link.split();
         let begun = timeout(self.0.settings.session.hello_timeout, self.begin_or_resume(&mut reader));
-        let (held, established, unlinked) = match begun.await {
+        let (held, established) = match begun.await {
             Ok(Ok(begun)) => begun,
-            Ok(Err(Refused::Say(closing))) => return farewell(writer, &closing).await,
+            Ok(Err(Refused::Say(closing))) => return part(reader, writer, &closing).await,
             Ok(Err(Refused::Gone)) => return,
-            Err(_late) => return farewell(writer, &Closing::new(CloseReason::HelloTimeout)).await,
+            Err(_late) => return part(reader, writer, &Closing::new(CloseReason::HelloTimeout)).await,
         };
         let span = info_span!("session", id = %held.entry.id, user = %held.core.identity.id, ?door);
         async {
-            held.core.participant.linked(door, unlinked);
+            held.core.participant.linked(door);
             debug!(resumed = established.resumed, "link established");
             let hello = Batch::of(&ServerEvent::Established(established));
             let greeted = write(&mut writer, &hello, self.0.settings.session.write_timeout).await;
@@ -67,24 +69,24 @@ impl Sessions {
 
     /// Says `closing` on a link that will have no session.
     pub async fn refuse<L: Link>(link: L, closing: Closing) {
-        let (_reader, writer) = link.split();
-        farewell(writer, &closing).await;
+        let (reader, writer) = link.split();
+        part(reader, writer, &closing).await;
     }
 
-    /// Reads the hello and finds or makes its session. The flag: the session had no link.
-    async fn begin_or_resume<R: Reader>(&self, reader: &mut R) -> Result<(Held, Box<Established>, bool), Refused> {
+    /// Reads the hello and finds or makes its session.
+    async fn begin_or_resume<R: Reader>(&self, reader: &mut R) -> Result<(Held, Box<Established>), Refused> {
         let hello = first_hello(reader).await?;
         let identified = self.0.chat.accounts().identify(&hello.token).await;
         let (identity, expires) = identified.map_err(|error| Refused::Say(unidentified(&error)))?;
         let mut lost = None;
         if let Some(resume) = &hello.resume {
             match self.take_over(identity.id, resume).await {
-                Some((mut held, unlinked)) if held.core.outbox.resume(resume.received) => {
+                Some(mut held) if held.core.outbox.resume(resume.received) => {
                     held.core.expires = expires;
                     let established = self.established(&held, true, None);
-                    return Ok((held, established, unlinked));
+                    return Ok((held, established));
                 }
-                Some((held, _)) => {
+                Some(held) => {
                     lost = Some(Lost::Mismatch);
                     self.close(&held.entry);
                 }
@@ -93,7 +95,7 @@ impl Sessions {
         }
         let held = self.begin(identity, expires, hello.client.device_id).map_err(Refused::Say)?;
         let established = self.established(&held, false, lost);
-        Ok((held, established, false))
+        Ok((held, established))
     }
 
     fn established(&self, held: &Held, resumed: bool, lost: Option<Lost>) -> Box<Established> {
@@ -157,13 +159,13 @@ impl Sessions {
                 drop(core);
                 self.close(&entry);
                 let closing = outbox.closing().cloned().unwrap_or_else(|| Closing::new(CloseReason::Internal));
-                let _ = timeout(FAREWELL, writer.close(&closing)).await;
+                part(reader, writer, &closing).await;
             }
             End::Wanted => {
                 let taken = entry.park(core);
                 let closing = Closing::new(CloseReason::Superseded);
                 let handed = timeout(HANDED_OVER, taken.cancelled());
-                let (handed, _) = tokio::join!(handed, farewell(writer, &closing));
+                let (handed, _) = tokio::join!(handed, part(reader, writer, &closing));
                 if handed.is_err() {
                     self.wait_for_link(&entry, taken).await;
                 }
@@ -174,7 +176,7 @@ impl Sessions {
                     let closing = Closing::new(CloseReason::TooBig);
                     drop(core);
                     self.close(&entry);
-                    return farewell(writer, &closing).await;
+                    return part(reader, writer, &closing).await;
                 }
                 // The carrier is of no more use; what it holds is freed while the session waits.
                 drop((reader, writer));
@@ -260,7 +262,7 @@ impl Sessions {
         let ClientFrame { seq, ack, event } = match frame {
             Ok(frame) => frame,
             Err(refusal) => {
-                core.outbox.post(&ServerEvent::Error(refusal));
+                dispatch::refuse(core, refusal);
                 return false;
             }
         };
@@ -304,7 +306,7 @@ async fn write_on<W: Writer>(
             tokio::select! {
                 biased; // a stuck write must not hide that the session is wanted elsewhere
                 () = wanted.cancelled() => return None,
-                () = over.cancelled(), if !outbox.has_ended() => return None,
+                () = over_unless_ended(outbox, over) => return None,
                 written = write(writer, &batch, deadline) => match written {
                     Ok(()) => {}
                     Err(end) => return Some(end),
@@ -323,6 +325,14 @@ async fn write_on<W: Writer>(
     }
 }
 
+/// Waits for the other loop's end; if the session itself is what ended, what is queued is written.
+async fn over_unless_ended(outbox: &Outbox, over: &CancellationToken) {
+    over.cancelled().await;
+    if outbox.has_ended() {
+        std::future::pending::<()>().await;
+    }
+}
+
 async fn long_after_the_end(outbox: &Outbox) {
     outbox.ended().await;
     sleep(FAREWELL).await;
@@ -338,6 +348,17 @@ async fn write<W: Writer>(writer: &mut W, batch: &Batch, deadline: Duration) -> 
 async fn farewell<W: Writer>(writer: W, closing: &Closing) {
     // A client that does not even read its farewell is not waited for.
     let _ = timeout(FAREWELL, writer.close(closing)).await;
+}
+
+/// Says farewell, and reads on until the client has closed its side: closing a TCP socket with
+/// input unread resets it, and the farewell would be lost on the way. After a frame over the limit
+/// a reader can only wait.
+async fn part<R: Reader, W: Writer>(mut reader: R, writer: W, closing: &Closing) {
+    farewell(writer, closing).await;
+    if closing.code == CloseReason::TooBig.code() {
+        return sleep(LINGER).await;
+    }
+    let _ = timeout(LINGER, async { while reader.recv().await.is_ok() {} }).await;
 }
 
 /// Why a link gets no session.

@@ -15,6 +15,7 @@ over_every_door! {
     a_late_hello_is_closed,
     a_foreign_origin_is_closed,
     too_many_events_are_refused_with_the_time_to_wait,
+    a_flood_is_closed_and_hears_why,
 }
 
 async fn a_refused_event_leaves_the_session_and_the_partner_alone(door: Door) {
@@ -76,8 +77,10 @@ async fn what_breaks_the_protocol_closes_the_link(door: Door) {
     let world = World::new().await;
     let gap = r#"{"event":"chat:clear","data":{},"seq":7}"#.to_owned();
     let ack = r#"{"event":"ack","ack":99}"#.to_owned();
+    // Of a length over the limit no more than its prefix is read on a stream; a message comes whole.
+    let huge = "x".repeat(if door == Door::WebSocket { 3_000_000 } else { 70_000 });
     let big = format!(r#"{{"event":"x","data":"{}"}}"#, "x".repeat(64 * 1024));
-    for (frame, code) in [(gap, 4400), (ack, 4400), (big, 4413)] {
+    for (frame, code) in [(gap, 4400), (ack, 4400), (big, 4413), (huge, 4413)] {
         let (mut bad, mut partner) = world.pair([door, Door::WebSocket]).await;
         bad.wire().send(frame.into()).await.unwrap();
         assert_eq!(closed(&mut bad).await, code);
@@ -197,5 +200,20 @@ async fn too_many_events_are_refused_with_the_time_to_wait(door: Door) {
     }
     // The tenth event was the ninth message: looking for a partner counts too.
     assert_eq!(refused, ["m9", "m10", "m11"]);
+    world.stop().await;
+}
+
+async fn a_flood_is_closed_and_hears_why(door: Door) {
+    let world = World::new().await;
+    for frame in [r#"{"event":"nope"}"#, "{", r#"{"event":"user:match:cancel"}"#] {
+        let mut client = world.client(door).await;
+        // Errors are not had for nothing: a hundred are told, then it is too fast, then it is over.
+        for _ in 0..400 {
+            if client.wire().send(frame.into()).await.is_err() {
+                break;
+            }
+        }
+        assert_eq!(closed(&mut client).await, 4429, "{frame}");
+    }
     world.stop().await;
 }

@@ -16,6 +16,7 @@ over_every_door! {
     someone_who_waits_keeps_waiting_over_a_lost_link,
     a_silent_link_is_pinged_and_then_given_up,
     a_client_that_never_reads_is_ended_as_slow,
+    what_is_queued_for_a_slow_reader_is_written_at_a_shutdown,
     a_token_is_renewed_in_band_and_ends_the_session_when_it_expires,
     a_shutdown_tells_every_client_when_to_come_back,
     frames_are_acknowledged_in_time,
@@ -231,4 +232,30 @@ async fn frames_are_acknowledged_in_time(door: Door) {
     let frame = tokio::time::timeout(WAIT, one.wire().recv()).await.unwrap().unwrap();
     assert_eq!((frame.ack, frame.event), (Some(2), Some(ServerEvent::Ack(Default::default()))));
     world.stop().await;
+}
+
+async fn what_is_queued_for_a_slow_reader_is_written_at_a_shutdown(door: Door) {
+    let settings = [("DUOLOGUE_LIMITS_EVENTS_PER_MINUTE", "1000000"), ("DUOLOGUE_SESSION_OUTBOX_BYTES", "20000000")];
+    let world = World::with(&settings).await;
+    let (mut one, mut other) = world.pair([Door::WebSocket, door]).await;
+    // More than sockets and flow control take at once: the server's write is under way when it stops.
+    let text = "x".repeat(8_000);
+    for index in 0..1_000 {
+        one.send(&message(&format!("m{index}"), &text)).await.unwrap();
+    }
+    // The answer to the last tells that all of them were taken.
+    one.send(&find()).await.unwrap();
+    assert_eq!(refused(&mut one).await.0, "already-talking");
+    let reading = async {
+        let mut heard = 0;
+        loop {
+            match tokio::time::timeout(WAIT, other.wire().recv()).await.expect("in time").unwrap().event {
+                Some(ServerEvent::Message(_)) => heard += 1,
+                Some(ServerEvent::Closing(closing)) => break (heard, closing.code),
+                _ => {}
+            }
+        }
+    };
+    let (_, (heard, code)) = tokio::join!(world.stop(), reading);
+    assert_eq!((heard, code), (1_000, 4503));
 }
