@@ -12,7 +12,7 @@ use super::Person;
 use crate::outbox::Receipt;
 use crate::protocol::{
     Cleared, ConversationId, Doing, Ending, ErrorCode, Matched, Message, MessageOut, PartnerStatus, Presence, Refusal,
-    Role, ServerEvent, Typing, Unmatched,
+    Role, ServerEvent, Typing, Unmatched, millis,
 };
 
 /// A talk of two. Made when they are matched, shared by both.
@@ -176,5 +176,5 @@ impl Person {
 
 fn unix_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_millis().try_into().unwrap_or(u64::MAX)
+    millis(since)
 }

@@ -17,7 +17,7 @@ use super::Person;
 use super::conversation::Conversation;
 use super::matchmaker::{Matchmaker, Pair, Patience, Ticket, Widened};
 use crate::config;
-use crate::protocol::{ConversationId, Doing, Matching, ServerEvent, SessionId, Wish};
+use crate::protocol::{ConversationId, Doing, Matching, ServerEvent, SessionId, Wish, millis};
 
 #[derive(Clone)]
 pub(super) struct Lobby(Arc<Inner>);
@@ -199,8 +199,4 @@ impl Queue {
         let id = ConversationId::from_bytes(rand::rng().random());
         Conversation::begin(id, people, pair.common);
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    duration.as_millis().try_into().unwrap_or(u64::MAX)
 }

@@ -26,3 +26,8 @@ pub use reason::{CloseReason, ErrorCode, Refusal};
 
 /// The version of the wire that this build speaks; `connection:hello` must name it.
 pub const PROTOCOL: u32 = 1;
+
+/// A length of time as the wire has it: whole milliseconds.
+pub fn millis(duration: std::time::Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}

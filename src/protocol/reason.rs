@@ -76,7 +76,7 @@ impl Refusal {
 
     /// Says when the same request may be made again.
     pub fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after_ms = Some(wait.as_millis().try_into().unwrap_or(u64::MAX));
+        self.retry_after_ms = Some(super::millis(wait));
         self
     }
 }

@@ -8,8 +8,10 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use super::limits::Verdict;
-use crate::chat::Chat;
-use crate::protocol::{ClientEvent, CloseReason, Closing, ErrorCode, Lane, Refusal, Renew, Renewed, ServerEvent};
+use crate::chat::{Chat, accounts};
+use crate::protocol::{
+    ClientEvent, CloseReason, Closing, ErrorCode, Lane, Refusal, Renew, Renewed, ServerEvent, millis,
+};
 
 /// Acts on an event; what is refused is told, and the session goes on.
 pub(super) async fn act(chat: &Chat, core: &mut Core, event: Result<ClientEvent, Refusal>, numbered: bool) {
@@ -59,8 +61,7 @@ fn judged(core: &Core, verdict: Verdict, event: Option<String>) -> Result<(), Re
             Refusal::new(ErrorCode::TooFast, "That was too fast. Wait a moment, then try again.").retry_after(wait)
         }
         Verdict::Close(wait) => {
-            let wait = wait.as_millis().try_into().unwrap_or(u64::MAX);
-            core.outbox.end(Closing::new(CloseReason::TooFast).retry_after_ms(wait));
+            core.outbox.end(Closing::new(CloseReason::TooFast).retry_after_ms(millis(wait)));
             Refusal::new(ErrorCode::TooFast, CloseReason::TooFast.message())
         }
     };
@@ -92,7 +93,7 @@ async fn perform(chat: &Chat, core: &mut Core, event: ClientEvent) -> Result<(),
 
 async fn renew(chat: &Chat, core: &mut Core, renew: Renew) -> Result<(), Refusal> {
     let (identity, expires) = chat.accounts().identify(&renew.token).await.map_err(|error| match error {
-        crate::chat::accounts::Error::Token(_) => Refusal::new(ErrorCode::TokenInvalid, error.to_string()),
+        accounts::Error::Token(_) => Refusal::new(ErrorCode::TokenInvalid, error.to_string()),
         _ => Refusal::new(ErrorCode::Unavailable, error.to_string()).retry_after(std::time::Duration::from_secs(2)),
     })?;
     if identity.id != core.identity.id {

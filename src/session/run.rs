@@ -20,7 +20,7 @@ use crate::chat::accounts;
 use crate::outbox::{Batch, Outbox};
 use crate::protocol::{
     Arrival, Beat, ClientEvent, ClientFrame, ClientLimits, CloseReason, Closing, Established, Hello, Lost, MAX_FRAME,
-    MAX_TEXT, PROTOCOL, Refusal, ServerEvent,
+    MAX_TEXT, PROTOCOL, Refusal, ServerEvent, millis,
 };
 
 /// How long a farewell, with what was still queued, may take to be written.
@@ -151,6 +151,13 @@ impl Sessions {
             }
             Err(lost) => End::Lost(lost),
         };
+        let end = match end {
+            End::Lost(LinkEnd::TooBig) => {
+                core.outbox.end(Closing::new(CloseReason::TooBig));
+                End::Over
+            }
+            other => other,
+        };
         debug!(?end, "link ended");
         match end {
             End::Over => {
@@ -170,14 +177,7 @@ impl Sessions {
                     self.wait_for_link(&entry, taken).await;
                 }
             }
-            End::Lost(end) => {
-                if end == LinkEnd::TooBig {
-                    core.outbox.end(Closing::new(CloseReason::TooBig));
-                    let closing = Closing::new(CloseReason::TooBig);
-                    drop(core);
-                    self.close(&entry);
-                    return part(reader, writer, &closing).await;
-                }
+            End::Lost(_) => {
                 // The carrier is of no more use; what it holds is freed while the session waits.
                 drop((reader, writer));
                 let taken = entry.park(core);
@@ -394,8 +394,4 @@ fn unidentified(error: &accounts::Error) -> Closing {
         accounts::Error::Token(_) => Closing::because(CloseReason::TokenInvalid, error.to_string()),
         _ => Closing::because(CloseReason::Internal, error.to_string()).retry_after_ms(2_000),
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
