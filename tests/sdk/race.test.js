@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { DuologueError } from "../../web-demo/sdk/errors.js";
 import { DoorMemory } from "../../web-demo/sdk/link/memory.js";
-import { race } from "../../web-demo/sdk/link/race.js";
+import { Race } from "../../web-demo/sdk/link/race.js";
 import { FrameReader, webTransportWorks } from "../../web-demo/sdk/link/webtransport.js";
 import { TabStorage } from "./support/clients.js";
 
@@ -39,10 +39,10 @@ class Game {
 
   run(doors, greet = async () => {}) {
     const outcome = { settled: false };
-    race(doors, greet, {
+    new Race(doors, greet, {
       signal: this.abort.signal,
       report: (door, state, error) => this.reports.push([door, state, error?.code]),
-    }).then(
+    }).run().then(
       (winner) => Object.assign(outcome, { settled: true, at: this.now, winner }),
       (error) => Object.assign(outcome, { settled: true, at: this.now, error }),
     );
