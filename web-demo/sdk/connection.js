@@ -5,7 +5,8 @@
 
 import { Courier } from "./courier.js";
 import { Deferred } from "./deferred.js";
-import { DuologueError, closingError, lostLinkError } from "./errors.js";
+import { DuologueError } from "./errors.js";
+import { Farewells } from "./farewells.js";
 import { greet } from "./greeting.js";
 import { Keeper } from "./keeper.js";
 import { PageEvents } from "./page.js";
@@ -95,6 +96,7 @@ export class Connection {
     show: () => this.#keeper.start(),
   });
   #keeper;
+  #farewells = new Farewells((closing) => this.#owner.closing(closing));
 
   /**
    * @param {Setup} setup
@@ -238,11 +240,18 @@ export class Connection {
     const deviceId = this.#setup.deviceId ?? asked?.deviceId ?? crypto.randomUUID();
     const resume = asked ? { session: asked.session, key: asked.key, received: asked.received } : undefined;
     const hello = { protocol: PROTOCOL, token: this.token, client: { ...this.#setup.client, deviceId }, resume };
+    const answered = this.#farewells.hello();
     return greet(link, hello, {
-      established: (established) => this.#adopt(link, established, asked, deviceId),
+      established: (established) => {
+        answered();
+        this.#adopt(link, established, asked, deviceId);
+      },
       // Beside a link that works it is no news for anyone.
-      closing: (closing) => (this.#link ? closingError(closing) : this.#farewell(closing)),
-      ended: (code, reason) => (this.#link ? lostLinkError(code, reason) : this.#broken(code, reason)),
+      closing: (closing) => {
+        answered();
+        return this.#farewells.said(closing, this.#link !== null);
+      },
+      ended: (code, reason) => this.#farewells.broken(code, reason, this.#link !== null),
     }, signal);
   }
 
@@ -276,7 +285,7 @@ export class Connection {
     this.#keeper.linked(link.door, why);
     link.listen({
       frame: (frame) => this.#receive(frame),
-      ended: (code, reason) => this.#lose(this.#broken(code, reason)),
+      ended: (code, reason) => this.#lose(this.#farewells.broken(code, reason)),
     });
     this.#beatMs = heartbeatMs;
     this.#pulse.start(this.#livelyMs ?? heartbeatMs);
@@ -318,7 +327,7 @@ export class Connection {
         this.#pulse.measure(data.t);
         return this.#link && this.#owner.link({ door: this.#link.door, state: "open", rttMs: this.rttMs });
       case "connection:closing":
-        return this.#lose(this.#farewell(data));
+        return this.#lose(this.#farewells.said(data));
       default:
         return this.#owner.heard(event, data);
     }
@@ -330,8 +339,7 @@ export class Connection {
    */
   #lose(error) {
     if (!this.#link) return;
-    // A hello on another link is under way. "superseded" is its doing, and of anything else the
-    // server's answer to it tells whether it matters.
+    // While a hello is under way on another link, its answer tells whether this end matters.
     const { greeting, why } = this.#keeper;
     const lost = error.code === "link-silent" ? "silent" : "lost";
     this.#before = { door: this.#link.door, why: greeting ? why : lost };
@@ -362,33 +370,5 @@ export class Connection {
     this.#link.close();
     this.#link = null;
     this.#owner.link({ door, state: "closed", reason: why.code });
-  }
-
-  /** @param {import("./types.js").Closing} closing */
-  #farewell(closing) {
-    const error = closingError(closing);
-    this.#tell(error, closing);
-    return error;
-  }
-
-  /**
-   * A link ended without a farewell; a close code says the same.
-   * @param {number | undefined} code
-   * @param {string} reason
-   */
-  #broken(code, reason) {
-    const error = lostLinkError(code, reason);
-    const { closeCode, message, final } = error;
-    if (closeCode !== undefined) this.#tell(error, { code: closeCode, reason: error.code, message, reconnect: !final });
-    return error;
-  }
-
-  /**
-   * @param {DuologueError} error
-   * @param {import("./types.js").Closing} closing the same
-   */
-  #tell({ code }, closing) {
-    // While another link is greeted this is the server taking down the one before.
-    if (code !== "superseded" || !this.#keeper.greeting) this.#owner.closing(closing);
   }
 }

@@ -163,7 +163,10 @@ export class Keeper {
     }
     const here = this.#charge.door();
     if (!here) throw new DuologueError("not-connected", "There is no link to move from.");
-    if (here === name) return this.#steward.keep();
+    if (here === name) {
+      this.#steward.keep();
+      return this.#arm();
+    }
     const winner = await this.#beside(doors, "asked");
     // The link before ended meanwhile, and another door was open first.
     if (winner !== name) throw new DuologueError("door-shut", `${name} did not open.`);
