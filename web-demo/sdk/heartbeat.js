@@ -113,6 +113,7 @@ export class Heartbeat {
     this.#owedAt = more ? now : null;
     if (!more) this.#leniency = 1;
     this.#reconsider(now);
+    this.dueAt = this.#nextAt();
   }
 
   /**

@@ -77,6 +77,7 @@ export class Pulse {
   acked(more) {
     if (!more) this.#leniency = 1;
     this.#learn((beat, now) => beat.acked(more, now));
+    this.#schedule();
   }
 
   /** The network or the machine may have changed: the link has to answer soon. */
