@@ -149,3 +149,19 @@ test("nobody looks: a better door is left alone until someone does", async (t) =
   page.isShown(true);
   await world.see("WebTransport", () => person.door === "webtransport", 1000);
 });
+
+test("a page that is shown without having been away changes nothing", async (t) => {
+  const page = openPage(t);
+  const world = new World(t);
+  const [ann] = await world.pair();
+  const events = ann.events.length;
+  page.says("pageshow", { persisted: true });
+  page.says("pageshow", { persisted: false });
+  await world.pass(5000);
+  assert.equal(ann.events.length, events);
+  await world.until(ann.client.close());
+  page.says("pageshow", { persisted: true });
+  page.isOnline(true);
+  await world.pass(5000);
+  assert.equal(ann.client.state, "closed");
+});

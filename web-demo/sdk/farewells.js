@@ -39,7 +39,8 @@ export class Farewells {
    */
   said(closing, quietly = false) {
     const error = closingError(closing);
-    if (error.code === "superseded" && this.#excuse()) return new DuologueError("link-lost", error.message);
+    // Without its number: nothing is refused, and no node wants to be left alone.
+    if (error.code === "superseded" && this.#excuse()) return new DuologueError(error.code, error.message);
     if (!quietly) this.#tell(closing);
     return error;
   }

@@ -58,6 +58,7 @@ export class Keeper {
    * @param {Charge} charge
    */
   constructor(doors, page, charge) {
+    this.#work.abort();
     this.#doors = doors;
     this.#page = page;
     this.#charge = charge;
@@ -73,8 +74,9 @@ export class Keeper {
     return this.#race?.greeting ?? false;
   }
 
-  /** Looks for a link until there is one, the server refuses, or {@link rest}. */
+  /** At rest, looks for a link until there is one, the server refuses, or {@link rest}. */
   start() {
+    if (!this.#work.signal.aborted) return;
     this.#work = new AbortController();
     this.#backoff.reset();
     this.#reach();
