@@ -63,3 +63,77 @@ test("a faster pace does not count the silence that was fine before", () => {
   assert.equal(beat.tick(10_000, true), "ping");
   assert.deepEqual(run(beat, 10_000, 20_000).at(-1), [2500, "dead"]);
 });
+
+/** When such verdicts fall, for a heart that asked at 0 and hears nothing. */
+function times(verdict, beat, { until = 60_000, ...options } = {}) {
+  return run(beat, 0, until, options).filter(([, it]) => it === verdict).map(([at]) => Math.round(at));
+}
+
+function asked(every, { rtt = 0, leniency } = {}) {
+  const beat = new Heartbeat(every, 0, leniency);
+  beat.measured(rtt);
+  beat.asked(0);
+  return beat;
+}
+
+test("an unanswered question is asked again twice within a second, and then the link is suspected", () => {
+  assert.deepEqual(times("ping", asked(2000), { until: 999 }), [333, 667]);
+  assert.deepEqual(times("suspect", asked(2000)), [1000], "told once");
+  assert.deepEqual(times("ping", asked(2000), { until: 4400 }), [333, 667, 2000, 3000, 4000]);
+});
+
+test("patience: four round trips, or a quarter of the interval, or what a slow path was given", () => {
+  assert.deepEqual(times("suspect", asked(2000, { rtt: 400 })), [1600]);
+  assert.deepEqual(times("suspect", asked(12_000)), [3000]);
+  assert.deepEqual(times("suspect", asked(2000, { leniency: 2 })), [2000]);
+  const beat = asked(2000, { leniency: 4 });
+  beat.acked(false, 0);
+  assert.deepEqual(times("suspect", beat), [1000], "our words got through");
+});
+
+test("whatever arrives answers, and a suspect that answers is one no more", () => {
+  const beat = asked(2000);
+  beat.heard(900);
+  assert.equal(beat.tick(1000, true), "wait");
+  assert.equal(beat.suspect, false);
+  assert.deepEqual(times("suspect", beat), [3000], "one interval, and one second");
+  beat.heard(3900);
+  assert.equal(beat.suspect, false);
+});
+
+test("words are questions too, and must be acknowledged whatever else arrives", () => {
+  const silent = new Heartbeat(2000, 0);
+  silent.wrote(100);
+  assert.deepEqual(times("suspect", silent), [1100]);
+  const deaf = new Heartbeat(2000, 0);
+  deaf.wrote(0);
+  for (let now = 100; now < 2000; now += 100) {
+    deaf.heard(now);
+    assert.notEqual(deaf.tick(now, true), "suspect");
+  }
+  assert.equal(deaf.tick(2000, true), "suspect");
+  deaf.heard(2050);
+  assert.equal(deaf.suspect, true, "other traffic does not answer that");
+  deaf.acked(false, 2100);
+  assert.equal(deaf.suspect, false);
+});
+
+test("a probe is suspected after a second at any pace, and asking again does not put that off", () => {
+  for (const every of [2000, 12_000]) {
+    const beat = new Heartbeat(every, 0);
+    beat.probe(0);
+    for (let now = 100; now < 1000; now += 100) {
+      beat.probe(now);
+      assert.notEqual(beat.tick(now, true), "suspect");
+    }
+    assert.equal(beat.tick(1000, true), "suspect");
+    assert.equal(beat.tick(2500, true), "dead");
+  }
+});
+
+test("a laptop that slept in the middle of a question asks it anew", () => {
+  const beat = asked(2000);
+  assert.equal(beat.tick(3_600_000, true), "ping");
+  assert.equal(beat.suspect, false);
+  assert.equal(beat.tick(3_601_000, true), "suspect");
+});

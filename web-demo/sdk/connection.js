@@ -1,21 +1,19 @@
 /**
- * @file Keeps one session alive over link after link: opens doors, says hello, resumes,
- * acknowledges, and reconnects. Knows nothing of conversations; its owner does.
+ * @file Keeps one session alive over link after link: says hello, resumes, and acknowledges, on the
+ * links that its keeper makes. Knows nothing of conversations; its owner does.
  */
 
-import { Backoff } from "./backoff.js";
 import { Courier } from "./courier.js";
 import { Deferred } from "./deferred.js";
-import { DuologueError, asDuologueError, closingError, lostLinkError } from "./errors.js";
+import { DuologueError } from "./errors.js";
+import { Farewells } from "./farewells.js";
 import { greet } from "./greeting.js";
-import { race } from "./link/race.js";
+import { Keeper } from "./keeper.js";
 import { PageEvents } from "./page.js";
 import { Pulse } from "./pulse.js";
 import { PROTOCOL } from "./rest.js";
 import { Session } from "./session.js";
 
-/** A link that lasted this long proves the service well, and the back-off begins anew. */
-const STEADY_MS = 2_000;
 /** Unacknowledged events that are kept at most; with more, what is said is refused. */
 const MAX_PENDING = 1024;
 
@@ -31,6 +29,9 @@ const MAX_PENDING = 1024;
  * @property {"connecting" | "open" | "closed"} state
  * @property {number} [rttMs] the last round trip
  * @property {string} [reason] the code of what closed it
+ * @property {import("./types.js").DoorName} [from] once, when the session goes on over another link:
+ *   the door of the one before
+ * @property {import("./keeper.js").Why} [why] beside `from`
  */
 
 /**
@@ -64,16 +65,15 @@ export class Connection {
   token;
   #setup;
   #owner;
-  #backoff = new Backoff();
-  /** Lives from `open` to the end; aborts everything that is under way. */
-  #life = new AbortController();
   /** @type {Deferred<void>} */
   #opening = new Deferred();
   /** @type {Link | null} */
   #link = null;
-  #linkedAt = 0;
-  /** A second link is being made; what happens to the first is not yet a loss. */
-  #moving = false;
+  /**
+   * The link that is gone and has no successor yet.
+   * @type {{ door: import("./types.js").DoorName, why: import("./keeper.js").Why | undefined } | null}
+   */
+  #before = null;
   /** @type {Courier | null} the session; `null`: there is none, or only a stored one */
   #courier = null;
   /** Milliseconds of silence that are worth a ping: as the server says, or as the owner wants it. */
@@ -81,9 +81,22 @@ export class Connection {
   #livelyMs = /** @type {number | null} */ (null);
   #pulse = new Pulse({
     ping: (t) => this.whisper("connection:ping", { t }),
+    suspect: () => this.#keeper.suspect(),
+    answered: () => this.#keeper.answered(),
     dead: () => this.#lose(new DuologueError("link-silent", "Nothing came from the server any more.")),
   });
-  #page = new PageEvents({ wake: () => this.#pulse.probe(), hide: () => this.#courier?.store() });
+  #page = new PageEvents({
+    wake: () => {
+      this.#pulse.probe();
+      this.#keeper.wake();
+    },
+    // It may be wrong: the link itself is asked.
+    offline: () => this.#pulse.probe(),
+    hide: (kept) => this.#hide(kept),
+    show: () => this.#keeper.start(),
+  });
+  #keeper;
+  #farewells = new Farewells((closing) => this.#owner.closing(closing));
 
   /**
    * @param {Setup} setup
@@ -93,6 +106,18 @@ export class Connection {
     this.#setup = setup;
     this.#owner = owner;
     this.token = setup.token;
+    this.#keeper = new Keeper(setup.doors, this.#page, {
+      greet: (link, signal) => this.#greet(link, signal),
+      door: () => this.door,
+      calm: () => this.#link !== null && !this.#pulse.suspect && !this.#courier?.pending,
+      // A second link by the door in use is no news until it is the first.
+      report: (door, state, error) => door !== this.door && this.#owner.link({ door, state, reason: error?.code }),
+      reconnecting: (detail) => {
+        if (this.state === "open") this.state = "reconnecting";
+        this.#owner.reconnecting(detail);
+      },
+      refused: (error) => this.#refused(error),
+    });
   }
 
   /** The door in use. */
@@ -113,11 +138,9 @@ export class Connection {
   open() {
     if (this.state === "idle" || this.state === "closed") {
       this.state = "connecting";
-      this.#life = new AbortController();
       this.#opening = new Deferred();
-      this.#backoff.reset();
       this.#page.watch();
-      this.#reach();
+      this.#keeper.start();
     }
     return this.#opening.promise;
   }
@@ -131,6 +154,7 @@ export class Connection {
   say(event, data) {
     if (!this.#courier || this.#courier.pending >= MAX_PENDING) return false;
     this.#courier.say(event, data);
+    if (this.#link) this.#pulse.wrote();
     return true;
   }
 
@@ -153,21 +177,13 @@ export class Connection {
   }
 
   /**
-   * Opens a second link and moves the session to it; the first is given up only then.
-   * @param {import("./types.js").DoorName} name
+   * Opens a second link and moves the session to it; the first is given up only then. `auto`: the
+   * choice is the keeper's again.
+   * @param {import("./types.js").DoorName | "auto"} name
    */
   async move(name) {
-    if (!this.#link || this.#moving) {
-      throw new DuologueError("not-connected", "There is no settled link to move from.");
-    }
-    this.#moving = true;
-    try {
-      await this.#race(await this.#setup.doors.only(name, this.#life.signal));
-      this.#setup.doors.prefer(name);
-    } finally {
-      this.#moving = false;
-      if (this.state === "open" && !this.#link) this.#reconnect(lostLinkError(undefined));
-    }
+    if (!this.#link) throw new DuologueError("not-connected", "There is no link to move from.");
+    await this.#keeper.move(name);
   }
 
   /** Gives up the link of the moment without a word; the session goes on over the next one. */
@@ -183,10 +199,10 @@ export class Connection {
     if (this.state === "closed") return;
     this.#courier?.store();
     this.state = "closed";
+    this.#keeper.rest(error);
     this.#unlink(error);
-    this.#courier = null;
+    this.#courier = this.#before = null;
     this.#page.unwatch();
-    this.#life.abort(error);
     this.#opening.reject(error);
     this.#owner.ended(error);
   }
@@ -198,45 +214,19 @@ export class Connection {
   }
 
   /**
-   * Tries until established, refused or stopped.
-   * @param {DuologueError} [cause] why the link before ended; absent on the first attempt
+   * The page goes away, or stands still for a while.
+   * @param {boolean} kept it may come back as it is, if nothing of it is connected
    */
-  async #reach(cause) {
-    const { signal } = this.#life;
-    for (;;) {
-      try {
-        if (cause) await this.#waitTurn(cause, signal);
-        const doors = await this.#setup.doors.all(signal);
-        this.#setup.doors.won(await this.#race(doors), doors);
-        return;
-      } catch (error) {
-        if (signal.aborted) return;
-        cause = asDuologueError(error, "link-lost");
-        this.#setup.doors.expire();
-        if (cause.final) return this.#refused(cause);
-      }
+  #hide(kept) {
+    this.#courier?.store();
+    if (!kept) return;
+    const away = new DuologueError("page-away", "The page was left, and may come back.");
+    this.#keeper.rest(away);
+    if (this.#link) {
+      this.#before = { door: this.#link.door, why: "lost" };
+      this.state = "reconnecting";
     }
-  }
-
-  /**
-   * @param {DuologueError} cause
-   * @param {AbortSignal} signal
-   */
-  async #waitTurn({ code, retryAfterMs = 0 }, signal) {
-    const retryInMs = Math.round(this.#backoff.next(retryAfterMs));
-    this.#owner.reconnecting({ attempt: this.#backoff.attempt, retryInMs, code });
-    await this.#page.pause(retryInMs, retryAfterMs, signal);
-  }
-
-  /**
-   * Takes the session to the first of these doors that answers.
-   * @param {import("./link/link.js").Door[]} doors
-   */
-  #race(doors) {
-    return race(doors, (link, signal) => this.#greet(link, signal), {
-      signal: this.#life.signal,
-      report: (door, state, error) => this.#owner.link({ door, state, reason: error?.code }),
-    });
+    this.#unlink(away);
   }
 
   /**
@@ -250,10 +240,18 @@ export class Connection {
     const deviceId = this.#setup.deviceId ?? asked?.deviceId ?? crypto.randomUUID();
     const resume = asked ? { session: asked.session, key: asked.key, received: asked.received } : undefined;
     const hello = { protocol: PROTOCOL, token: this.token, client: { ...this.#setup.client, deviceId }, resume };
+    const answered = this.#farewells.hello();
     return greet(link, hello, {
-      established: (established) => this.#adopt(link, established, asked, deviceId),
-      closing: (closing) => this.#farewell(closing),
-      ended: (code, reason) => this.#broken(code, reason),
+      established: (established) => {
+        answered();
+        this.#adopt(link, established, asked, deviceId);
+      },
+      // Beside a link that works it is no news for anyone.
+      closing: (closing) => {
+        answered();
+        return this.#farewells.said(closing, this.#link !== null);
+      },
+      ended: (code, reason) => this.#farewells.broken(code, reason, this.#link !== null),
     }, signal);
   }
 
@@ -272,26 +270,32 @@ export class Connection {
       this.forget();
       throw new DuologueError("protocol-error", "The server says it has what was never sent.");
     }
+    const from = this.#link?.door ?? this.#before?.door;
+    const why = this.#before ? this.#before.why : this.#pulse.suspect ? "silent" : this.#keeper.why;
     this.#unlink(new DuologueError("superseded", "The session goes on over another link."));
+    // Whoever was just told of it may have closed the client.
+    if (this.state === "closed") throw new DuologueError("closed", "This client was closed.");
     const reloaded = resumed ? { received: asked?.received, sent: received } : {};
     this.#courier = ours
       ?? new Courier(new Session({ id, key, ...reloaded }), { deviceId, userId: user.id }, this.#setup.vault);
     this.#courier.use(link);
     this.#link = link;
-    this.#linkedAt = performance.now();
+    this.#before = null;
     this.state = "open";
+    this.#keeper.linked(link.door, why);
     link.listen({
       frame: (frame) => this.#receive(frame),
-      ended: (code, reason) => this.#lose(this.#broken(code, reason)),
+      ended: (code, reason) => this.#lose(this.#farewells.broken(code, reason)),
     });
     this.#beatMs = heartbeatMs;
     this.#pulse.start(this.#livelyMs ?? heartbeatMs);
-    this.#owner.link({ door: link.door, state: "open", rttMs: this.rttMs });
+    this.#owner.link({ door: link.door, state: "open", ...(ours && from && { from, why }) });
     // Someone else logged in: their new session is no loss of the one before.
     const began = asked && asked.userId === user.id ? "lost" : "new";
     this.#owner.established(established, ours ? "resumed" : resumed ? "reloaded" : began);
     acked.forEach((said) => this.#owner.acknowledged(said));
     this.#courier?.flush();
+    if (this.#link === link) this.#courier?.pending ? this.#pulse.wrote() : this.#pulse.acked(false);
     this.#opening.resolve();
   }
 
@@ -301,6 +305,7 @@ export class Connection {
     if (!courier) return;
     this.#pulse.heard();
     const { arrival, acked } = courier.receive(frame);
+    if (acked.length > 0) this.#pulse.acked(courier.pending > 0);
     if (arrival === "gap") return this.#lose(new DuologueError("gap", "A frame of the server is missing."));
     // The event first: an error that refuses a message must be known before its acknowledgement.
     if (arrival === "fresh") this.#handle(frame.event, frame.data ?? {});
@@ -322,7 +327,7 @@ export class Connection {
         this.#pulse.measure(data.t);
         return this.#link && this.#owner.link({ door: this.#link.door, state: "open", rttMs: this.rttMs });
       case "connection:closing":
-        return this.#lose(this.#farewell(data));
+        return this.#lose(this.#farewells.said(data));
       default:
         return this.#owner.heard(event, data);
     }
@@ -334,23 +339,16 @@ export class Connection {
    */
   #lose(error) {
     if (!this.#link) return;
-    if (!this.#moving && !error.final) this.state = "reconnecting";
+    // While a hello is under way on another link, its answer tells whether this end matters.
+    const { greeting, why } = this.#keeper;
+    const lost = error.code === "link-silent" ? "silent" : "lost";
+    this.#before = { door: this.#link.door, why: greeting ? why : lost };
+    if (!greeting && !error.final) this.state = "reconnecting";
     this.#unlink(error);
     // Whoever was just told of it may have closed the client.
     if (this.state === "closed") return;
-    if (performance.now() - this.#linkedAt >= STEADY_MS) this.#backoff.reset();
-    // While moving, "superseded" is the server taking the first link down, and any other loss is
-    // mended by the second link; `move` looks after it if that fails.
-    if (this.#moving) return;
-    if (error.final) this.#refused(error);
-    else this.#reconnect(error);
-  }
-
-  /** @param {DuologueError} cause */
-  #reconnect(cause) {
-    this.state = "reconnecting";
-    if (cause.closeCode !== undefined) this.#setup.doors.expire();
-    this.#reach(cause);
+    if (error.final && !greeting) this.#refused(error);
+    else this.#keeper.lost(error);
   }
 
   /**
@@ -372,25 +370,5 @@ export class Connection {
     this.#link.close();
     this.#link = null;
     this.#owner.link({ door, state: "closed", reason: why.code });
-  }
-
-  /** @param {import("./types.js").Closing} closing */
-  #farewell(closing) {
-    this.#owner.closing(closing);
-    return closingError(closing);
-  }
-
-  /**
-   * A link ended without a farewell; a close code says the same.
-   * @param {number | undefined} code
-   * @param {string} reason
-   */
-  #broken(code, reason) {
-    const error = lostLinkError(code, reason);
-    const { closeCode, message, final } = error;
-    if (closeCode !== undefined) {
-      this.#owner.closing({ code: closeCode, reason: error.code, message, reconnect: !final });
-    }
-    return error;
   }
 }

@@ -7,39 +7,57 @@ import { DuologueError } from "./errors.js";
 import { DoorMemory } from "./link/memory.js";
 import { webSocketDoor } from "./link/websocket.js";
 import { webTransportDoor, webTransportWorks } from "./link/webtransport.js";
-import { askDirections } from "./rest.js";
+import { Nodes, setOf } from "./nodes.js";
+
+/** @typedef {import("./types.js").DoorName} DoorName */
+/** @typedef {import("./link/link.js").Door} Door */
 
 export class Doors {
-  #base;
+  #nodes;
   #names;
   #WebSocket;
   #WebTransport;
   #memory;
-  /** @type {import("./types.js").Directions | null} asked for again after a failure */
+  /** @type {import("./types.js").Directions | null} what the server said last */
   #directions = null;
+  #old = true;
 
   /**
    * @param {object} setup
-   * @param {string} setup.base
-   * @param {import("./types.js").DoorName[]} setup.names allowed, the one to prefer first
+   * @param {string[]} setup.bases any of which will do
+   * @param {DoorName[]} setup.names allowed, the one to prefer first
    * @param {import("./types.js").WebSocketClass} [setup.WebSocket]
    * @param {import("./types.js").WebTransportClass} [setup.WebTransport]
    * @param {import("./types.js").KeyValueStore} setup.store
    */
-  constructor({ base, names, WebSocket, WebTransport, store }) {
-    this.#base = base;
-    this.#names = [...names];
+  constructor({ bases, names, WebSocket, WebTransport, store }) {
+    this.#nodes = new Nodes(bases, store);
+    this.#names = names;
     this.#WebSocket = WebSocket;
     this.#WebTransport = WebTransport;
-    this.#memory = new DoorMemory(store, base);
+    this.#memory = new DoorMemory(store, setOf(bases));
+  }
+
+  /** Whether the server is on this machine, where a network that is away does not matter. */
+  get local() {
+    return this.#nodes.local;
   }
 
   /**
-   * Every door that can be used, the one to try first in front.
+   * Every door that can be used, the one to try first in front; the server is asked where they are
+   * if what it said may be old.
    * @param {AbortSignal} signal
    */
   async all(signal) {
-    this.#directions ??= await askDirections(this.#base, signal);
+    if (this.#old) {
+      this.#directions = await this.#nodes.ask(signal);
+      this.#old = false;
+    }
+    return this.known();
+  }
+
+  /** The same by what the server said last. */
+  known() {
     const lately = this.#memory.recall(Date.now());
     const names = [...this.#names].sort((a, b) => Number(b === lately) - Number(a === lately));
     return names.map((name) => this.#door(name)).filter((door) => door !== null);
@@ -47,46 +65,52 @@ export class Doors {
 
   /**
    * That door alone.
-   * @param {import("./types.js").DoorName} name
-   * @param {AbortSignal} signal
+   * @param {DoorName} name
    */
-  async only(name, signal) {
-    this.#directions ??= await askDirections(this.#base, signal);
+  only(name) {
     const door = this.#door(name);
     if (!door) throw new DuologueError("no-door", `This client cannot use ${name} here.`);
     return [door];
   }
 
   /**
-   * From now on this door is tried first, whatever won lately.
-   * @param {import("./types.js").DoorName} name
+   * The doors that could be used and are preferred to this one.
+   * @param {DoorName} name
    */
-  prefer(name) {
-    this.#names = [name, ...this.#names.filter((other) => other !== name)];
-    this.#memory.forget();
+  better(name) {
+    const at = this.#names.indexOf(name);
+    return this.#names.slice(0, at < 0 ? undefined : at).filter((other) => this.#door(other));
   }
 
   /**
-   * Notes that a door won against one that is preferred.
-   * @param {import("./types.js").DoorName} winner
-   * @param {import("./link/link.js").Door[]} tried in their order
+   * Notes which door won, and against whom.
+   * @param {DoorName} winner
+   * @param {Door[]} tried in the order of {@link all}
    */
   won(winner, tried) {
+    this.#nodes.worked();
+    if (winner === this.#names[0]) this.#memory.forget();
     // Not when it was first by memory already: that would put off the preferred one for ever.
-    if (winner !== tried[0].name) this.#memory.note(winner, Date.now());
+    else if (winner !== tried[0]?.name) this.#memory.note(winner, Date.now());
   }
 
-  /** What the server said about its doors may be old: ask again before the next attempt. */
+  /** What the server said about its doors may be old: it is asked again before the next attempt. */
   expire() {
-    this.#directions = null;
+    this.#old = true;
+  }
+
+  /** The same, and another node is asked first. */
+  turn() {
+    this.expire();
+    this.#nodes.turn();
   }
 
   /**
-   * @param {import("./types.js").DoorName} name
-   * @returns {import("./link/link.js").Door | null}
+   * @param {DoorName} name
+   * @returns {Door | null}
    */
   #door(name) {
-    const { webtransport, websocket } = /** @type {import("./types.js").Directions} */ (this.#directions);
+    const { webtransport, websocket } = this.#directions ?? {};
     switch (name) {
       case "websocket":
         return websocket && this.#WebSocket ? webSocketDoor(websocket.url, this.#WebSocket) : null;

@@ -10,7 +10,8 @@ import { Emitter } from "./emitter.js";
 import { DuologueError, refusalError } from "./errors.js";
 import { Lobby } from "./lobby.js";
 import { Renewals } from "./renewals.js";
-import { authenticate, originOf } from "./rest.js";
+import { setOf } from "./nodes.js";
+import { authenticate, originsOf } from "./rest.js";
 import { Vault, pageStorage } from "./vault.js";
 
 export { Conversation, DuologueError };
@@ -24,7 +25,8 @@ const SELF = { name: "@duologue/client", version: "0.1.0" };
 /**
  * @typedef {object} DuologueOptions
  * @property {string} token
- * @property {string} [base] the server's origin; the page's own if absent
+ * @property {string | string[]} [base] the server's origin, or those of its nodes: any will do, and
+ *   they are tried in turn; the page's own if absent
  * @property {import("./types.js").DoorName[]} [doors] allowed, the one to prefer first
  * @property {string} [deviceId] a second session of the same device supersedes the first; made for
  *   each tab if absent
@@ -62,33 +64,33 @@ export class Duologue extends Emitter {
 
   /**
    * A throw-away account.
-   * @param {{ base?: string, signal?: AbortSignal }} [options]
+   * @param {{ base?: string | string[], signal?: AbortSignal }} [options]
    */
   static async guest({ base, signal } = {}) {
-    return authenticate(originOf(base), "guest", {}, signal);
+    return authenticate(originsOf(base), "guest", {}, signal);
   }
 
   /**
    * A new account. A field that is not right is named in the error's `details`.
-   * @param {{ username: string, email: string, password: string, base?: string, signal?: AbortSignal }} form
+   * @param {{ username: string, email: string, password: string, base?: string | string[], signal?: AbortSignal }} form
    */
   static async register({ username, email, password, base, signal }) {
-    return authenticate(originOf(base), "register", { username, email, password }, signal);
+    return authenticate(originsOf(base), "register", { username, email, password }, signal);
   }
 
-  /** @param {{ email: string, password: string, base?: string, signal?: AbortSignal }} form */
+  /** @param {{ email: string, password: string, base?: string | string[], signal?: AbortSignal }} form */
   static async login({ email, password, base, signal }) {
-    return authenticate(originOf(base), "login", { email, password }, signal);
+    return authenticate(originsOf(base), "login", { email, password }, signal);
   }
 
   /** @param {DuologueOptions} options */
   constructor(options) {
     super();
     const { token, doors: names = ["webtransport", "websocket"], deviceId, storage, client = SELF } = options;
-    const base = originOf(options.base);
-    const vault = new Vault(storage ?? pageStorage("sessionStorage"), base);
+    const bases = originsOf(options.base);
+    const vault = new Vault(storage ?? pageStorage("sessionStorage"), setOf(bases));
     const doors = new Doors({
-      base,
+      bases,
       names,
       WebSocket: options.WebSocket ?? globalThis.WebSocket,
       WebTransport: options.WebTransport ?? globalThis.WebTransport,
@@ -191,8 +193,9 @@ export class Duologue extends Emitter {
 
   /**
    * Moves to another door with no gap: the first link is given up when the second stands. That door
-   * is tried first from then on.
-   * @param {import("./types.js").DoorName} name
+   * is kept as long as its link lives, also when a preferred one is open. `auto` ends that: the
+   * preferred door is tried soon. Of two moves at once the later one counts.
+   * @param {import("./types.js").DoorName | "auto"} name
    * @returns {Promise<void>}
    */
   useDoor(name) {

@@ -24,8 +24,12 @@ export function greet(link, hello, answers, signal) {
     const late = new DuologueError("hello-unanswered", "The server did not answer in time.");
     const timer = setTimeout(() => settle(() => reject(late)), DEADLINE_MS);
     const abort = () => settle(() => reject(signal.reason));
+    let settled = false;
     /** @param {() => void} how */
     const settle = (how) => {
+      // An answer that comes after all must not take the session to a link that was given up.
+      if (settled) return;
+      settled = true;
       clearTimeout(timer);
       signal.removeEventListener("abort", abort);
       how();

@@ -8,6 +8,20 @@ export function isVisible() {
   return globalThis.document?.visibilityState !== "hidden";
 }
 
+/** Whether the browser says that there is no network. It may be wrong either way. */
+export function isOffline() {
+  return globalThis.navigator?.onLine === false;
+}
+
+/**
+ * @typedef {object} PageListener
+ * @property {() => void} wake the network or the machine may have changed, or someone looks again
+ * @property {() => void} offline the browser says that the network is gone
+ * @property {(kept: boolean) => void} hide the page goes away or is frozen; `kept`: it may come back
+ *   as it is (back/forward cache), if nothing of it is connected
+ * @property {() => void} show the page that was kept is back
+ */
+
 export class PageEvents {
   #listener;
   /** @type {AbortController | null} */
@@ -15,7 +29,7 @@ export class PageEvents {
   /** Ends the pause of the moment as early as it may end. */
   #hurry = () => {};
 
-  /** @param {{ wake: () => void, hide: () => void }} listener */
+  /** @param {PageListener} listener */
   constructor(listener) {
     this.#listener = listener;
   }
@@ -25,12 +39,22 @@ export class PageEvents {
     if (!page || this.#watching) return;
     this.#watching = new AbortController();
     const { signal } = this.#watching;
-    page.addEventListener("online", () => this.#wake(), { signal });
-    page.addEventListener("pageshow", () => this.#wake(), { signal });
-    page.addEventListener("pagehide", () => this.#listener.hide(), { signal });
-    page.document.addEventListener("visibilitychange", () => {
-      if (isVisible()) this.#wake();
-    }, { signal });
+    /**
+     * @param {EventTarget | undefined} target
+     * @param {string} type
+     * @param {(event: any) => void} listener
+     */
+    const on = (target, type, listener) => target?.addEventListener(type, listener, { signal });
+    const wake = () => this.#wake();
+    on(page, "online", wake);
+    on(page, "offline", () => this.#listener.offline());
+    on(page, "pagehide", ({ persisted }) => this.#listener.hide(persisted === true));
+    on(page, "pageshow", ({ persisted }) => (persisted ? this.#listener.show() : this.#wake()));
+    on(page.document, "freeze", () => this.#listener.hide(false));
+    on(page.document, "resume", wake);
+    on(page.document, "visibilitychange", () => isVisible() && this.#wake());
+    // Only Chromium has it; elsewhere the link's own silence tells.
+    on(/** @type {any} */ (globalThis.navigator)?.connection, "change", wake);
   }
 
   unwatch() {

@@ -11,29 +11,36 @@ export const PROTOCOL = 1;
 const DEADLINE_MS = 10_000;
 
 /**
- * @param {string} base
+ * Asks the next node only when one cannot be reached: an answer is the same on all of them.
+ * @param {string[]} bases
  * @param {"guest" | "register" | "login"} how
  * @param {object} body
  * @param {AbortSignal} [signal]
  * @returns {Promise<import("./types.js").Credentials>}
  */
-export function authenticate(base, how, body, signal) {
-  return request(`${base}/api/auth/${how}`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  }, signal);
+export async function authenticate([base, ...others], how, body, signal) {
+  try {
+    return await request(`${base}/api/auth/${how}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    }, DEADLINE_MS, signal);
+  } catch (error) {
+    if (others.length === 0 || !(error instanceof DuologueError) || error.code !== "network") throw error;
+    return authenticate(others, how, body, signal);
+  }
 }
 
 /**
  * Where the doors are.
  * @param {string} base
  * @param {AbortSignal} signal
+ * @param {number} [withinMs]
  * @returns {Promise<import("./types.js").Directions>}
  */
-export async function askDirections(base, signal) {
+export async function askDirections(base, signal, withinMs = DEADLINE_MS) {
   /** @type {import("./types.js").Directions} */
-  const directions = await request(`${base}/api/connect`, {}, signal);
+  const directions = await request(`${base}/api/connect`, {}, withinMs, signal);
   if (directions.protocol !== PROTOCOL) {
     throw new DuologueError(
       "protocol-unsupported",
@@ -45,25 +52,26 @@ export async function askDirections(base, signal) {
 }
 
 /**
- * The origin of the server, without a slash at its end.
- * @param {string | undefined} base
+ * The origins of the server's nodes, without a slash at their ends.
+ * @param {string | string[] | undefined} base
  */
-export function originOf(base) {
-  const origin = base ?? globalThis.location?.origin;
-  if (!origin) {
+export function originsOf(base = globalThis.location?.origin) {
+  const origins = [base ?? []].flat().map((origin) => origin.replace(/\/+$/, ""));
+  if (origins.length === 0) {
     throw new DuologueError("base-missing", "Outside a browser, say where the server is: { base: \"https://...\" }.");
   }
-  return origin.replace(/\/+$/, "");
+  return origins;
 }
 
 /**
  * Makes a request and opens the envelope of its answer.
  * @param {string} url
  * @param {RequestInit} init
+ * @param {number} withinMs
  * @param {AbortSignal} [signal]
  */
-async function request(url, init, signal) {
-  const deadline = AbortSignal.timeout(DEADLINE_MS);
+async function request(url, init, withinMs, signal) {
+  const deadline = AbortSignal.timeout(withinMs);
   const joined = signal ? AbortSignal.any([signal, deadline]) : deadline;
   let response;
   let body;

@@ -196,7 +196,9 @@ export class FakeServer {
   }
 
   "connection:ping"(session, { t }) {
-    this.raw(session, { event: "connection:pong", data: { t } });
+    const pong = { event: "connection:pong", data: { t } };
+    if (session.socket.sendDatagram) session.socket.sendDatagram(JSON.stringify(pong));
+    else this.raw(session, pong);
   }
 
   "auth:renew"(session, { token }) {

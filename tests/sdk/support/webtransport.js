@@ -6,29 +6,39 @@
 import { EventEmitter } from "node:events";
 import { Random } from "./random.js";
 
-export function fakeWebTransport(server, seed = 1) {
+/** A path on which nothing takes time and nothing goes wrong. */
+const IDEAL = { opens: async () => {}, lane: () => (deliver) => deliver() };
+
+export function fakeWebTransport(server, seed = 1, pathOf = () => IDEAL) {
   return class FakeWebTransport {
     /** What the last one was made with. */
     static last;
+    /** How many were made. */
+    static made = 0;
 
     constructor(url, options) {
       this.constructor.last = { url, options, transport: this };
-      this.ready = Promise.resolve();
+      this.constructor.made += 1;
+      const path = pathOf(url);
+      const [up, down] = [path.lane(), path.lane()];
+      this.ready = path.opens();
       this.closed = new Promise((resolve) => (this.end = resolve));
       const random = new Random(seed);
-      const down = new TransformStream();
-      const downWriter = down.writable.getWriter();
+      const streamDown = new TransformStream();
+      const downWriter = streamDown.writable.getWriter();
       const datagramsDown = new TransformStream();
       const datagramWriter = datagramsDown.writable.getWriter();
       const socket = new EventEmitter();
+      let ended = false;
       const finish = (closeCode) => {
+        ended = true;
         downWriter.close().catch(() => {});
         datagramWriter.close().catch(() => {});
         this.end({ closeCode, reason: "" });
-        socket.emit("close");
       };
       let rest = Buffer.alloc(0);
-      socket.send = (text) => {
+      socket.send = (text) => down(() => {
+        if (ended) return;
         const body = Buffer.from(text);
         const frame = Buffer.alloc(4 + body.length);
         frame.writeUInt32BE(body.length);
@@ -38,38 +48,46 @@ export function fakeWebTransport(server, seed = 1) {
         downWriter.write(new Uint8Array(rest.subarray(0, cut))).catch(() => {});
         rest = rest.subarray(cut);
         setImmediate(() => {
+          if (ended) return;
           downWriter.write(new Uint8Array(rest)).catch(() => {});
           rest = Buffer.alloc(0);
         });
+      });
+      socket.sendDatagram = (text) => down(() => {
+        if (!ended) datagramWriter.write(new TextEncoder().encode(text)).catch(() => {});
+      }, { volatile: true });
+      socket.close = socket.terminate = (code) => {
+        down(() => setImmediate(finish, code));
+        setImmediate(() => socket.emit("close"));
       };
-      socket.sendDatagram = (text) => datagramWriter.write(new TextEncoder().encode(text)).catch(() => {});
-      socket.close = socket.terminate = (code) => setImmediate(finish, code);
-      this.close = () => finish(0);
+      this.close = () => {
+        finish(0);
+        up(() => socket.emit("close"));
+      };
       this.socket = socket;
 
       let buffer = Buffer.alloc(0);
-      const up = new WritableStream({
-        write(bytes) {
-          buffer = Buffer.concat([buffer, bytes]);
-          while (buffer.length >= 4 && buffer.length >= 4 + buffer.readUInt32BE()) {
-            const end = 4 + buffer.readUInt32BE();
-            socket.emit("message", buffer.subarray(4, end));
-            buffer = buffer.subarray(end);
-          }
-        },
-      });
+      const read = (bytes) => {
+        buffer = Buffer.concat([buffer, bytes]);
+        while (buffer.length >= 4 && buffer.length >= 4 + buffer.readUInt32BE()) {
+          const end = 4 + buffer.readUInt32BE();
+          socket.emit("message", buffer.subarray(4, end));
+          buffer = buffer.subarray(end);
+        }
+      };
+      const streamUp = new WritableStream({ write: (bytes) => up(() => read(bytes)) });
       /** Texts of the datagrams that came up. */
       this.datagramsUp = [];
       const datagramsUp = new WritableStream({
-        write: (bytes) => {
+        write: (bytes) => up(() => {
           this.datagramsUp.push(Buffer.from(bytes).toString());
           socket.emit("message", Buffer.from(bytes));
-        },
+        }, { volatile: true }),
       });
       this.datagrams = { readable: datagramsDown.readable, writable: datagramsUp };
       this.createBidirectionalStream = async () => {
-        server.accept(socket);
-        return { readable: down.readable, writable: up };
+        up(() => server.accept(socket));
+        return { readable: streamDown.readable, writable: streamUp };
       };
     }
   };

@@ -11,7 +11,7 @@ export class DoorMemory {
 
   /**
    * @param {import("../types.js").KeyValueStore} store
-   * @param {string} base
+   * @param {string} base of the server, or the name of a set of nodes
    */
   constructor(store, base) {
     this.#store = store;

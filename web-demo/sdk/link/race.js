@@ -16,77 +16,111 @@ export const OPEN_DEADLINE_MS = 5_000;
  */
 
 /**
- * Opens doors until a link is established.
- * @param {import("./link.js").Door[]} doors the one to prefer first
- * @param {(link: import("./link.js").Link, signal: AbortSignal) => Promise<void>} greet says hello;
+ * @typedef {(link: import("./link.js").Link, signal: AbortSignal) => Promise<void>} Greet says hello;
  *   resolves when the link is established; rejects with a `closeCode` when the server refused, which
  *   no other door would change
- * @param {{ signal: AbortSignal, report: Report }} options
- * @returns {Promise<import("../types.js").DoorName>} the door that won
  */
-export async function race(doors, greet, { signal, report }) {
-  const lanes = new Lanes(doors, signal, report);
-  try {
-    for (;;) {
-      const link = await lanes.nextOpen();
-      try {
-        await greet(link, signal);
-        return link.door;
-      } catch (error) {
-        link.close();
-        signal.throwIfAborted();
-        const failure = asDuologueError(error, "link-lost");
-        report(link.door, "closed", failure);
-        if (failure.closeCode !== undefined) throw failure;
-        lanes.failure = failure;
-      }
-    }
-  } finally {
-    lanes.close();
-  }
-}
 
-/** The doors that are being tried, each on its own lane. */
-class Lanes {
+/** One try to get the session onto a link; each door is on its own lane. */
+export class Race {
+  /** A link is being greeted: the session may be on it already, whatever we know. */
+  greeting = false;
   #waiting;
-  #signal;
+  #greet;
   #report;
+  #signal;
   #over = new AbortController();
+  /** Why it goes on only until the greeting of the moment is over. */
+  #unwanted = /** @type {DuologueError | null} */ (null);
   #underWay = 0;
+  /** The doors that have not failed yet. */
+  #names = new Set();
   /** @type {import("./link.js").Link[]} opened and not yet greeted */
   #open = [];
-  /** Ends the wait of the moment: a lane has news. */
-  #wake = () => {};
+  /** Ends the wait of the moment; true: a lane has news. */
+  #wake = (/** @type {boolean} */ _news) => {};
   /** What to throw when no door is left. */
-  failure = new DuologueError("no-door", "No door that this browser can use is open.", { final: true });
+  #failure = new DuologueError("no-door", "No door that this browser can use is open.", { final: true });
 
   /**
-   * @param {import("./link.js").Door[]} doors
-   * @param {AbortSignal} signal
-   * @param {Report} report
+   * @param {import("./link.js").Door[]} doors the one to prefer first
+   * @param {Greet} greet
+   * @param {{ signal: AbortSignal, report: Report }} options
    */
-  constructor(doors, signal, report) {
+  constructor(doors, greet, { signal, report }) {
     this.#waiting = [...doors];
-    this.#signal = AbortSignal.any([signal, this.#over.signal]);
+    doors.forEach(({ name }) => this.#names.add(name));
+    this.#greet = greet;
     this.#report = report;
+    this.#signal = AbortSignal.any([signal, this.#over.signal]);
+  }
+
+  /**
+   * Opens doors until a link is established; call it once.
+   * @returns {Promise<import("../types.js").DoorName>} the door that won
+   */
+  async run() {
+    try {
+      for (;;) {
+        const link = await this.#nextOpen();
+        this.greeting = true;
+        try {
+          await this.#greet(link, this.#signal);
+          return link.door;
+        } catch (error) {
+          link.close();
+          this.#names.delete(link.door);
+          this.#signal.throwIfAborted();
+          this.#failure = asDuologueError(error, "link-lost");
+          this.#report(link.door, "closed", this.#failure);
+          if (this.#failure.closeCode !== undefined) throw this.#failure;
+          if (this.#unwanted) throw this.#unwanted;
+        } finally {
+          this.greeting = false;
+        }
+      }
+    } finally {
+      this.#close();
+    }
+  }
+
+  /**
+   * More depends on it now: these doors are tried too, the first of them at once.
+   * @param {import("./link.js").Door[]} doors
+   */
+  join(doors) {
+    this.#unwanted = null;
+    const others = doors.filter(({ name }) => !this.#names.has(name));
+    others.forEach(({ name }) => this.#names.add(name));
+    this.#waiting.push(...others);
+    this.#wake(false);
+  }
+
+  /**
+   * It is not needed any more. A greeting that is under way decides all the same: it cannot be unsaid.
+   * @param {DuologueError} reason
+   */
+  giveUp(reason) {
+    this.#unwanted = reason;
+    if (!this.greeting) this.#over.abort(reason);
   }
 
   /**
    * The next link that is open. While it is greeted, no further door is begun.
    * @returns {Promise<import("./link.js").Link>}
    */
-  async nextOpen() {
+  async #nextOpen() {
     for (;;) {
       this.#signal.throwIfAborted();
       const link = this.#open.shift();
       if (link) return link;
-      if (this.#underWay === 0 && !this.#begin()) throw this.failure;
+      if (this.#underWay === 0 && !this.#begin()) throw this.#failure;
       if (!(await this.#news())) this.#begin();
     }
   }
 
   /** Gives up every lane, and closes what had opened. */
-  close() {
+  #close() {
     this.#over.abort(new DuologueError("slower", "Another door was open first."));
     for (const link of this.#open) {
       link.close();
@@ -112,7 +146,7 @@ class Lanes {
     this.#underWay -= 1;
     if (this.#signal.aborted) return link.close();
     this.#open.push(link);
-    this.#wake();
+    this.#wake(true);
   }
 
   /**
@@ -121,10 +155,11 @@ class Lanes {
    */
   #failed(door, error) {
     this.#underWay -= 1;
+    this.#names.delete(door.name);
     const failure = asDuologueError(error, "door-shut");
     this.#report(door.name, "closed", failure);
-    if (!this.#signal.aborted) this.failure = failure;
-    this.#wake();
+    if (!this.#signal.aborted) this.#failure = failure;
+    this.#wake(true);
   }
 
   /**
@@ -135,7 +170,7 @@ class Lanes {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
     const news = await new Promise((resolve) => {
-      this.#wake = () => resolve(true);
+      this.#wake = resolve;
       if (this.#waiting.length > 0) timer = setTimeout(resolve, HEAD_START_MS, false);
     });
     clearTimeout(timer);

@@ -1,0 +1,81 @@
+/**
+ * @file The server's nodes, of which any will do: they are asked in turn, beginning with the one
+ * that worked last.
+ */
+
+import { asDuologueError } from "./errors.js";
+import { askDirections } from "./rest.js";
+
+/** A node that does not answer within this is passed over, where there are others. */
+const NODE_DEADLINE_MS = 3_000;
+const LOOPBACK = /^\w+:\/\/(localhost|127\.[\d.]+|\[::1\])(:|$)/;
+
+export class Nodes {
+  #bases;
+  #store;
+  #key;
+  #at = 0;
+
+  /**
+   * @param {string[]} bases
+   * @param {import("./types.js").KeyValueStore} store
+   */
+  constructor(bases, store) {
+    this.#bases = bases;
+    this.#store = store;
+    this.#key = `duologue:node:${setOf(bases)}`;
+    try {
+      this.#at = Math.max(0, bases.indexOf(store.getItem(this.#key) ?? ""));
+    } catch {
+      // Without storage the first is asked first.
+    }
+  }
+
+  /** Whether one is on this machine, where a network that is away does not matter. */
+  get local() {
+    return this.#bases.some((base) => LOOPBACK.test(base));
+  }
+
+  /**
+   * Where the doors of the first node are that answers.
+   * @param {AbortSignal} signal
+   */
+  async ask(signal) {
+    const several = this.#bases.length > 1;
+    let failure;
+    for (let tried = 0; tried < this.#bases.length; tried += 1) {
+      try {
+        return await askDirections(this.#bases[this.#at], signal, several ? NODE_DEADLINE_MS : undefined);
+      } catch (error) {
+        signal.throwIfAborted();
+        // Final for one is final only if it is so for all.
+        if (!failure || failure.final) failure = asDuologueError(error, "network");
+        this.turn();
+      }
+    }
+    throw failure;
+  }
+
+  /** The next one is asked first. */
+  turn() {
+    this.#at = (this.#at + 1) % this.#bases.length;
+  }
+
+  /** The one that was asked last works. */
+  worked() {
+    if (this.#bases.length === 1) return;
+    try {
+      this.#store.setItem(this.#key, this.#bases[this.#at]);
+    } catch {
+      // As above.
+    }
+  }
+}
+
+/**
+ * One name for all of them, in whatever order they were given.
+ * @param {string[]} bases
+ */
+export function setOf(bases) {
+  return [...bases].sort().join(" ");
+}
