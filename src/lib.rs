@@ -29,6 +29,7 @@ pub mod chat;
 pub mod client;
 pub mod config;
 pub mod hub;
+pub mod load;
 pub mod outbox;
 pub mod protocol;
 pub mod rest;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use duologue::config::{self, Config};
+use duologue::load;
 use duologue::server::Server;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::Targets;
@@ -30,6 +31,8 @@ enum Command {
     Serve,
     /// Checks the settings, says what is wrong with them, and binds nothing.
     Check,
+    /// Lets many pairs talk to a server, and checks what it promises for each message.
+    Load(load::Options),
 }
 
 fn main() -> ExitCode {
@@ -51,15 +54,29 @@ fn sentence(error: &anyhow::Error) -> String {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let config = config::from_process(arguments.config.as_deref())?;
-    match arguments.command {
-        None | Some(Command::Serve) => serve(config),
+    let config = || config::from_process(arguments.config.as_deref());
+    match &arguments.command {
+        None | Some(Command::Serve) => serve(config()?),
+        Some(Command::Load(options)) => load(options),
         Some(Command::Check) => {
+            let config = config()?;
             config.warnings.iter().for_each(|warning| println!("warning: {warning}"));
             println!("The settings are fine.");
             Ok(())
         }
     }
+}
+
+fn load(options: &load::Options) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(load::run(options))?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("\n{report}");
+    }
+    anyhow::ensure!(report.is_kept(), "promises were broken");
+    Ok(())
 }
 
 fn serve(config: Config) -> anyhow::Result<()> {

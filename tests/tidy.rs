@@ -24,7 +24,8 @@ const LAWS: &[(&str, &[&str])] = &[
     ("rest", &["auth", "chat", "config", "protocol", "tls"]),
     ("client", &["hub", "protocol", "tls", "transport"]),
     ("server", &["chat", "config", "rest", "session", "store", "tls", "transport"]),
-    ("main", &["config", "server"]),
+    ("load", &["client", "hub", "protocol"]),
+    ("main", &["config", "load", "server"]),
 ];
 
 /// Words that only these modules may say: the libraries of the doors, and the environment.

@@ -1,0 +1,175 @@
+//! What was said in one direction of a talk, and what became of it: the contract, checked for each
+//! message. Pure: times are passed in.
+
+use std::time::Duration;
+
+/// One direction. Messages have numbers from 0, in the order in which they were said.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// When each was said.
+    said: Vec<Duration>,
+    /// Which were heard, and which the sender was told of.
+    heard: Vec<bool>,
+    told: Vec<bool>,
+    heard_count: usize,
+    told_count: usize,
+    /// The next to come, if order holds.
+    next: usize,
+    broken: Broken,
+}
+
+/// Broken promises, by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Broken {
+    /// Said and never heard, though the session lived.
+    pub lost: usize,
+    /// Heard, or told of, more than once.
+    pub doubled: usize,
+    /// Heard after a later one.
+    pub reordered: usize,
+    /// Told as delivered before, or without, being heard.
+    pub untrue: usize,
+    /// Heard, and the sender was never told.
+    pub untold: usize,
+    /// Heard what was never said.
+    pub invented: usize,
+    /// A session or a talk that ended though every fault was within its window.
+    pub ended: usize,
+}
+
+impl Broken {
+    /// All together.
+    pub fn total(&self) -> usize {
+        let Self { lost, doubled, reordered, untrue, untold, invented, ended } = *self;
+        lost + doubled + reordered + untrue + untold + invented + ended
+    }
+
+    /// Adds another's.
+    pub fn add(&mut self, other: &Self) {
+        self.lost += other.lost;
+        self.doubled += other.doubled;
+        self.reordered += other.reordered;
+        self.untrue += other.untrue;
+        self.untold += other.untold;
+        self.invented += other.invented;
+        self.ended += other.ended;
+    }
+}
+
+impl Ledger {
+    /// Notes that a message is being said; yields its number.
+    pub fn say(&mut self, now: Duration) -> usize {
+        self.said.push(now);
+        self.heard.push(false);
+        self.told.push(false);
+        self.said.len() - 1
+    }
+
+    /// The partner heard this one; yields how long it took, the first time.
+    pub fn hear(&mut self, number: usize, now: Duration) -> Option<Duration> {
+        let Some(&said) = self.said.get(number) else {
+            self.broken.invented += 1;
+            return None;
+        };
+        if std::mem::replace(&mut self.heard[number], true) {
+            self.broken.doubled += 1;
+            return None;
+        }
+        self.heard_count += 1;
+        if number < self.next {
+            self.broken.reordered += 1;
+        }
+        self.next = self.next.max(number + 1);
+        Some(now.saturating_sub(said))
+    }
+
+    /// The sender was told that this one was delivered; yields how long that took.
+    pub fn tell(&mut self, number: usize, now: Duration) -> Option<Duration> {
+        let Some(&said) = self.said.get(number) else {
+            self.broken.invented += 1;
+            return None;
+        };
+        if std::mem::replace(&mut self.told[number], true) {
+            self.broken.doubled += 1;
+            return None;
+        }
+        self.told_count += 1;
+        if !self.heard[number] {
+            self.broken.untrue += 1;
+        }
+        Some(now.saturating_sub(said))
+    }
+
+    /// How many were said.
+    pub fn said(&self) -> usize {
+        self.said.len()
+    }
+
+    /// How many were heard.
+    pub fn heard(&self) -> usize {
+        self.heard_count
+    }
+
+    /// Whether all that was said was heard, and its sender told.
+    pub fn is_settled(&self) -> bool {
+        self.heard_count == self.said.len() && self.told_count == self.said.len()
+    }
+
+    /// A session or talk ended that should have gone on.
+    pub fn note_end(&mut self) {
+        self.broken.ended += 1;
+    }
+
+    /// What was broken so far; what is not settled by now counts as lost.
+    pub fn close(&self) -> Broken {
+        let lost = self.said.len() - self.heard_count;
+        let told_or_lost = self.heard.iter().zip(&self.told).filter(|(heard, told)| **heard && !**told).count();
+        Broken { lost, untold: told_or_lost, ..self.broken }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_millis(5);
+
+    fn ledger(count: usize) -> Ledger {
+        let mut ledger = Ledger::default();
+        for _ in 0..count {
+            ledger.say(Duration::ZERO);
+        }
+        ledger
+    }
+
+    #[test]
+    fn a_talk_that_keeps_its_promises_is_settled_and_unbroken() {
+        let mut ledger = ledger(3);
+        for number in 0..3 {
+            assert!(!ledger.is_settled());
+            assert_eq!(ledger.hear(number, NOW), Some(NOW));
+            assert_eq!(ledger.tell(number, NOW), Some(NOW));
+        }
+        assert!(ledger.is_settled());
+        assert_eq!(ledger.close(), Broken::default());
+    }
+
+    #[test]
+    fn each_broken_promise_is_seen() {
+        let mut ledger = ledger(6);
+        ledger.hear(0, NOW);
+        ledger.hear(0, NOW); // doubled
+        ledger.hear(2, NOW);
+        ledger.hear(1, NOW); // reordered
+        ledger.tell(3, NOW); // untrue, and 3 is lost
+        ledger.tell(0, NOW);
+        ledger.tell(0, NOW); // doubled
+        ledger.hear(9, NOW); // invented
+        let broken = ledger.close();
+        // 3, 4 and 5 were never heard; 1 and 2 were heard and their sender never told.
+        let expected = Broken { lost: 3, doubled: 2, reordered: 1, untrue: 1, untold: 2, invented: 1, ended: 0 };
+        assert_eq!(broken, expected);
+        assert_eq!(broken.total(), 10);
+        assert!(!ledger.is_settled());
+    }
+}

@@ -1,0 +1,256 @@
+//! Two people who talk, both ends in one hand: everything that one says is checked where the other
+//! hears it.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::ledger::{Broken, Ledger};
+use crate::client::{Error, Habits, Keeper, News, Target};
+use crate::hub::Door;
+use crate::protocol::{ClientEvent, Message, MessageId, MessageKind, Nothing, Presence, ServerEvent, UserId, Wish};
+
+/// How long a match may take.
+const MATCH: Duration = Duration::from_secs(20);
+
+/// One of the two, before they meet.
+#[derive(Debug, Clone)]
+pub struct Party {
+    /// Where the server is, perhaps behind a network of its own.
+    pub target: Target,
+    /// Who it is.
+    pub token: String,
+    /// How it keeps its link.
+    pub habits: Habits,
+}
+
+/// Two people in a conversation.
+pub struct Pair {
+    sides: [Side; 2],
+    began: Instant,
+    size: usize,
+}
+
+struct Side {
+    keeper: Keeper,
+    user: UserId,
+    /// What this side says.
+    ledger: Ledger,
+    door: Door,
+    story: Story,
+}
+
+/// What happened to one side's link.
+#[derive(Debug, Clone, Default)]
+pub struct Story {
+    /// Links lost.
+    pub lost: usize,
+    /// Links made again after a loss, and how long there was none.
+    pub gaps: Vec<Duration>,
+    /// Moves without a gap.
+    pub moves: usize,
+    /// What it heard of its partner's link.
+    pub statuses: Vec<Presence>,
+    /// The last round trip.
+    pub round_trip: Option<Duration>,
+}
+
+/// What one piece of news was worth measuring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measured {
+    /// A message was heard, so long after it was said.
+    Heard(Duration),
+    /// Its sender was told so.
+    Told(Duration),
+    /// There was no link for so long.
+    Gap(Duration),
+    /// A move without a gap.
+    Moved,
+    /// A link was lost.
+    Lost,
+    /// Nothing of these.
+    Nothing,
+}
+
+impl Pair {
+    /// Lets two people meet; the interest is theirs alone. `size`: bytes of each message.
+    ///
+    /// # Errors
+    /// Whatever keeps them from connecting or meeting.
+    pub async fn meet(parties: [Party; 2], interest: &str, size: usize) -> Result<Self, Error> {
+        let [one, other] = parties;
+        let (one, other) = tokio::try_join!(Side::start(one), Side::start(other))?;
+        let mut sides = [one, other];
+        let wish = Wish { interests: vec![interest.to_owned()], ..Wish::default() };
+        for side in &mut sides {
+            side.keeper.say(ClientEvent::Match(wish.clone()));
+            side.until("user:matching").await?;
+        }
+        for side in &mut sides {
+            side.until("user:matched").await?;
+        }
+        let pair = Self { sides, began: Instant::now(), size };
+        Ok(pair)
+    }
+
+    /// Says the next message of this side. False: too much waits already.
+    pub fn say(&mut self, side: usize) -> bool {
+        let now = self.began.elapsed();
+        let ledger = &mut self.sides[side].ledger;
+        let number = ledger.said();
+        let id = MessageId::new(&format!("{side}-{number}")).expect("a short id");
+        let content = content(side, number, self.size);
+        let message = ClientEvent::Message(Message { id, kind: MessageKind::Text, content, timestamp: None });
+        let said = self.sides[side].keeper.say(message);
+        if said {
+            self.sides[side].ledger.say(now);
+        }
+        said
+    }
+
+    /// The next news of either side. Cancel safe.
+    pub async fn news(&mut self) -> (usize, News) {
+        let [one, other] = &mut self.sides;
+        let over = || News::Over(Error::Connect("the keeper has ended".to_owned()));
+        tokio::select! {
+            news = one.keeper.next() => (0, news.unwrap_or_else(over)),
+            news = other.keeper.next() => (1, news.unwrap_or_else(over)),
+        }
+    }
+
+    /// Checks one piece of news against what was said.
+    ///
+    /// # Errors
+    /// The session cannot go on.
+    pub fn take(&mut self, side: usize, news: News) -> Result<Measured, Error> {
+        let now = self.began.elapsed();
+        let size = self.size;
+        match news {
+            News::Heard(ServerEvent::Message(message)) => {
+                let partner = &mut self.sides[1 - side];
+                let number = number(message.id.as_str(), 1 - side).filter(|number| {
+                    message.from == partner.user && message.content == content(1 - side, *number, size)
+                });
+                let heard = partner.ledger.hear(number.unwrap_or(usize::MAX), now);
+                return Ok(heard.map_or(Measured::Nothing, Measured::Heard));
+            }
+            News::Heard(ServerEvent::Delivered(delivered)) => {
+                let number = number(delivered.id.as_str(), side).unwrap_or(usize::MAX);
+                let told = self.sides[side].ledger.tell(number, now);
+                return Ok(told.map_or(Measured::Nothing, Measured::Told));
+            }
+            News::Heard(ServerEvent::Status(status)) => self.sides[side].story.statuses.push(status.status),
+            News::Heard(ServerEvent::Unmatched(_)) | News::Anew(_) => self.sides[side].ledger.note_end(),
+            News::Heard(ServerEvent::Error(refusal)) => {
+                return Err(Error::Connect(format!("the server refused: {}", refusal.message)));
+            }
+            News::Heard(_) => {}
+            News::RoundTrip(trip) => self.sides[side].story.round_trip = Some(trip),
+            News::Unlinked { .. } => {
+                self.sides[side].story.lost += 1;
+                return Ok(Measured::Lost);
+            }
+            News::Linked { door, gap, .. } => {
+                let side = &mut self.sides[side];
+                side.door = door;
+                if gap.is_zero() {
+                    side.story.moves += 1;
+                    return Ok(Measured::Moved);
+                }
+                side.story.gaps.push(gap);
+                return Ok(Measured::Gap(gap));
+            }
+            News::Over(error) => return Err(error),
+        }
+        Ok(Measured::Nothing)
+    }
+
+    /// Takes news until all that was said was heard and told. False: not within `wait`.
+    ///
+    /// # Errors
+    /// The session cannot go on.
+    pub async fn settle(&mut self, wait: Duration) -> Result<bool, Error> {
+        let deadline = Instant::now() + wait;
+        while !self.is_settled() {
+            let Ok((side, news)) = timeout_at(deadline, self.news()).await else { return Ok(false) };
+            self.take(side, news)?;
+        }
+        Ok(true)
+    }
+
+    /// Whether all that was said was heard, and its sender told.
+    pub fn is_settled(&self) -> bool {
+        self.sides.iter().all(|side| side.ledger.is_settled())
+    }
+
+    /// How many messages were heard.
+    pub fn heard(&self) -> usize {
+        self.sides.iter().map(|side| side.ledger.heard()).sum()
+    }
+
+    /// What was broken, if nothing more is to come.
+    pub fn broken(&self) -> Broken {
+        let mut broken = Broken::default();
+        self.sides.iter().for_each(|side| broken.add(&side.ledger.close()));
+        broken
+    }
+
+    /// This side's keeper.
+    pub fn keeper(&self, side: usize) -> &Keeper {
+        &self.sides[side].keeper
+    }
+
+    /// The door that this side's link goes through, or went through last.
+    pub fn door(&self, side: usize) -> Door {
+        self.sides[side].door
+    }
+
+    /// What happened to this side's link.
+    pub fn story(&self, side: usize) -> &Story {
+        &self.sides[side].story
+    }
+
+    /// Both leave in good order.
+    pub async fn part(mut self) {
+        self.sides[0].keeper.say(ClientEvent::Leave(Nothing {}));
+        // A server that is gone need not be waited for.
+        let _ = timeout(Duration::from_secs(2), self.sides[1].until("user:unmatched")).await;
+    }
+}
+
+impl Side {
+    async fn start(party: Party) -> Result<Self, Error> {
+        let Party { target, token, habits } = party;
+        let keeper = Keeper::start(&target, &token, None, habits).await?;
+        let (user, door) = (keeper.established().user.id, keeper.first_door());
+        Ok(Self { keeper, user, ledger: Ledger::default(), door, story: Story::default() })
+    }
+
+    async fn until(&mut self, name: &str) -> Result<(), Error> {
+        let heard = async {
+            loop {
+                match self.keeper.next().await {
+                    Some(News::Heard(event)) if event.name() == name => return Ok(()),
+                    Some(News::Over(error)) => return Err(error),
+                    Some(_) => {}
+                    None => return Err(Error::Connect("the keeper has ended".to_owned())),
+                }
+            }
+        };
+        timeout(MATCH, heard).await.map_err(|_| Error::Timeout(MATCH))?
+    }
+}
+
+/// What message `number` of a side says: no two alike, and as long as asked for.
+fn content(side: usize, number: usize, size: usize) -> String {
+    let mut text = format!("{side}-{number} ");
+    while text.len() < size {
+        text.push(char::from(b'a' + u8::try_from((number + text.len()) % 26).expect("below 26")));
+    }
+    text
+}
+
+fn number(id: &str, side: usize) -> Option<usize> {
+    let (from, number) = id.split_once('-')?;
+    if from.parse() == Ok(side) { number.parse().ok() } else { None }
+}
