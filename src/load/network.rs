@@ -248,9 +248,8 @@ impl Shared {
             if self.chance(weather.reordered) {
                 due += weather.delay.max(Duration::from_millis(5));
             }
-            if due <= Instant::now() {
-                // A full socket buffer loses packets, as a network does.
-                let _ = socket.try_send_to(packet, to);
+            // A socket that was just made does not know yet that it can send: then it is waited for.
+            if due <= Instant::now() && socket.try_send_to(packet, to).is_ok() {
                 continue;
             }
             let (socket, packet) = (Arc::clone(socket), Bytes::copy_from_slice(packet));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::ledger::{Broken, Ledger};
 use crate::client::{Error, Habits, Keeper, News, Target};
@@ -176,6 +176,29 @@ impl Pair {
             self.take(side, news)?;
         }
         Ok(true)
+    }
+
+    /// Both say a message each `pause`, and take news, for so long.
+    ///
+    /// # Errors
+    /// The session cannot go on.
+    pub async fn talk(&mut self, length: Duration, pause: Duration) -> Result<(), Error> {
+        let end = Instant::now() + length;
+        let mut next = Instant::now();
+        loop {
+            tokio::select! {
+                biased; // what is due is due, however much is heard
+                () = sleep_until(next.min(end)) => {
+                    if Instant::now() >= end {
+                        return Ok(());
+                    }
+                    self.say(0);
+                    self.say(1);
+                    next += pause;
+                }
+                (side, news) = self.news() => drop(self.take(side, news)?),
+            }
+        }
     }
 
     /// Whether all that was said was heard, and its sender told.

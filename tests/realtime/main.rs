@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod bad_input;
+mod faults;
 mod rest;
 mod scenarios;
 mod sessions;
