@@ -9,7 +9,7 @@
 //! Must not know: sessions, links, chat. It stands below them all, because a conversation posts
 //! into it and a session reads from it. Posting never waits: one short lock, one wake-up.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::Notify;
@@ -36,10 +36,50 @@ struct Inner {
     limit: usize,
 }
 
+/// Bytes that the outboxes of all who have no link may keep together. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<AtomicUsize>);
+
+impl Budget {
+    /// So many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(bytes)))
+    }
+
+    /// Bytes that are left.
+    pub fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One outbox's part of a budget; given back when dropped.
+struct Claim {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Claim {
+    /// Takes some more. False: there is not so much left.
+    fn take(&mut self, bytes: usize) -> bool {
+        let left = &self.budget.0;
+        let taken = left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok();
+        self.bytes += if taken { bytes } else { 0 };
+        taken
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.budget.0.fetch_add(self.bytes, Ordering::Relaxed);
+    }
+}
+
 #[derive(Default)]
 struct Lanes {
     reliable: Outbound<Letter>,
     reliable_bytes: usize,
+    /// While there is no link.
+    claim: Option<Claim>,
     /// At most one event of each name, so its bound is the number of volatile names.
     volatile: Vec<Encoded>,
     /// The client's numbers: received so far, and acknowledged to it so far.
@@ -117,9 +157,11 @@ impl Outbox {
             let mut lanes = self.lanes();
             match event.lane {
                 Lane::Reliable => {
-                    lanes.reliable_bytes += event.cost();
+                    let cost = event.cost();
+                    lanes.reliable_bytes += cost;
                     lanes.reliable.push(Letter { event, receipt });
-                    lanes.reliable_bytes > self.0.limit
+                    let fits = lanes.claim.as_mut().is_none_or(|claim| claim.take(cost));
+                    !fits || lanes.reliable_bytes > self.0.limit
                 }
                 Lane::Volatile | Lane::Link => {
                     match lanes.volatile.iter_mut().find(|older| older.name == event.name) {
@@ -148,12 +190,28 @@ impl Outbox {
         true
     }
 
+    /// There is no link for a while: what is kept counts against this budget until the next one. What
+    /// does not fit ends the session.
+    pub fn wait_within(&self, budget: &Budget) {
+        let fits = {
+            let mut lanes = self.lanes();
+            let mut claim = Claim { budget: budget.clone(), bytes: 0 };
+            let fits = claim.take(lanes.reliable_bytes);
+            lanes.claim = Some(claim);
+            fits
+        };
+        if !fits {
+            self.end(Closing::new(CloseReason::Slow));
+        }
+    }
+
     /// A new link begins, to a client that has everything up to `received`: what is not
     /// acknowledged will be written again. False: that was never sent.
     pub fn resume(&self, received: u64) -> bool {
         let receipts = {
             let mut lanes = self.lanes();
             lanes.volatile.clear();
+            lanes.claim = None;
             // The answer to the hello says how far the client was received.
             lanes.acknowledged = lanes.received;
             lanes.ack_now = false;
@@ -342,6 +400,27 @@ mod tests {
             outbox.post(&ServerEvent::Idle(Nothing {}));
         }
         assert_eq!(outbox.closing().map(|closing| closing.code), Some(4508));
+    }
+
+    #[test]
+    fn what_waits_for_the_absent_is_bounded_for_all_of_them_together() {
+        let budget = Budget::new(1_000);
+        let absent = [Outbox::new(10_000), Outbox::new(10_000)];
+        absent[0].post(&ServerEvent::Idle(Nothing {}));
+        absent.iter().for_each(|outbox| outbox.wait_within(&budget));
+        let first = budget.left();
+        assert!(first < 1_000, "what was kept before counts");
+        while !absent[1].has_ended() {
+            absent[1].post(&ServerEvent::Idle(Nothing {}));
+        }
+        assert_eq!(absent[1].closing().map(|closing| closing.code), Some(4508));
+        assert!(!absent[0].has_ended(), "whose mail does not fit is ended, and nobody else");
+        absent[1].retire();
+        assert_eq!(budget.left(), first, "and gives back what it had");
+        assert!(absent[0].resume(0));
+        assert_eq!(budget.left(), 1_000, "with a link it counts no more");
+        absent[0].post(&ServerEvent::Idle(Nothing {}));
+        assert_eq!(budget.left(), 1_000);
     }
 
     #[test]

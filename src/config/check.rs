@@ -260,11 +260,14 @@ fn limits(raw: &raw::Limits) -> Result<Limits, Error> {
         Some(rate) => Ok(rate),
         None => Ok(usual),
     };
+    let count = |key: &str, value: Option<u64>, usual: usize| value.map_or(Ok(usual), |count| size(key, count));
     Ok(Limits {
         events_per_minute: rate("limits.events_per_minute", raw.events_per_minute, usual.events_per_minute)?,
         matches_per_minute: rate("limits.matches_per_minute", raw.matches_per_minute, usual.matches_per_minute)?,
         typing_per_minute: rate("limits.typing_per_minute", raw.typing_per_minute, usual.typing_per_minute)?,
-        max_sessions: raw.max_sessions.map_or(Ok(usual.max_sessions), |count| size("limits.max_sessions", count))?,
+        max_sessions: count("limits.max_sessions", raw.max_sessions, usual.max_sessions)?,
+        max_parked: count("limits.max_parked", raw.max_parked, usual.max_parked)?,
+        parked_bytes: count("limits.parked_bytes", raw.parked_bytes, usual.parked_bytes)?,
     })
 }
 

@@ -34,7 +34,14 @@ section!(Session {
     write_timeout_ms: u64,
     drain_ms: u64,
 });
-section!(Limits { events_per_minute: u32, matches_per_minute: u32, typing_per_minute: u32, max_sessions: u64 });
+section!(Limits {
+    events_per_minute: u32,
+    matches_per_minute: u32,
+    typing_per_minute: u32,
+    max_sessions: u64,
+    max_parked: u64,
+    parked_bytes: u64
+});
 section!(Matching { wider_after_ms: u64, anyone_after_ms: u64, avoid_last: u64 });
 section!(Files { max_bytes: u64, max_voice_seconds: u64 });
 section!(Log { level: String });

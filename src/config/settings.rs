@@ -202,11 +202,22 @@ pub struct Limits {
     pub typing_per_minute: u32,
     /// Sessions of this process in all.
     pub max_sessions: usize,
+    /// Sessions that wait for their client after a lost link; one more ends the one that waited longest.
+    pub max_parked: usize,
+    /// Bytes kept for all of them together; a session whose mail does not fit is ended.
+    pub parked_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { events_per_minute: 100, matches_per_minute: 30, typing_per_minute: 240, max_sessions: 100_000 }
+        Self {
+            events_per_minute: 100,
+            matches_per_minute: 30,
+            typing_per_minute: 240,
+            max_sessions: 100_000,
+            max_parked: 20_000,
+            parked_bytes: 256 * 1024 * 1024,
+        }
     }
 }
 

@@ -53,10 +53,16 @@ pub enum Doing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lost {
-    /// No such session here for this person and key: it expired, ended, or never was.
+    /// No such session here for this person and key: it ended long ago, was another's, or never was.
     Unknown,
     /// The client says it has received what was never sent.
     Mismatch,
+    /// Nobody came back for it within the resume window.
+    Expired,
+    /// What waited for its client was over the bound.
+    Slow,
+    /// Too many sessions waited for their clients, and this one had waited longest.
+    Crowded,
 }
 
 /// The sizes and rates a client must keep to.

@@ -14,6 +14,7 @@ mod core;
 mod dispatch;
 mod limits;
 mod link;
+mod parking;
 mod pulse;
 mod register;
 mod run;

@@ -14,11 +14,12 @@ use tokio_util::task::TaskTracker;
 
 use super::core::{Core, public};
 use super::limits::Limits;
+use super::parking::Parking;
 use crate::auth::Identity;
 use crate::chat::Chat;
 use crate::config;
-use crate::outbox::Outbox;
-use crate::protocol::{CloseReason, Closing, Inbound, Resume, SessionId, SessionKey, UserId};
+use crate::outbox::{Budget, Outbox};
+use crate::protocol::{CloseReason, Closing, Inbound, Lost, Resume, SessionId, SessionKey, UserId};
 
 /// How long a link that was asked to give its session away may take: it only finishes one command.
 const HANDOVER: Duration = Duration::from_secs(2);
@@ -41,6 +42,9 @@ pub struct Sessions(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) chat: Chat,
     pub(super) settings: Settings,
+    pub(super) parking: Parking,
+    /// For what waits for those without a link.
+    pub(super) kept: Budget,
     tasks: TaskTracker,
     register: Mutex<Register>,
 }
@@ -86,7 +90,9 @@ pub(super) struct Held {
 impl Sessions {
     /// An empty register. Every link's task runs on `tasks`.
     pub fn new(chat: Chat, settings: Settings, tasks: TaskTracker) -> Self {
-        Self(Arc::new(Inner { chat, settings, tasks, register: Mutex::default() }))
+        let parking = Parking::new(settings.limits.max_parked);
+        let kept = Budget::new(settings.limits.parked_bytes);
+        Self(Arc::new(Inner { chat, settings, parking, kept, tasks, register: Mutex::default() }))
     }
 
     /// Where doors put the tasks of their links, so that a shutdown can wait for them.
@@ -146,24 +152,35 @@ impl Sessions {
         Ok(Held { entry, core: Box::new(core), wanted })
     }
 
-    /// Takes over the session that a client wants to go on with; `None` when there is none for this
+    /// Takes over the session that a client wants to go on with, or says why there is none for this
     /// person and key.
-    pub(super) async fn take_over(&self, user: UserId, resume: &Resume) -> Option<Held> {
-        let entry = self.register().sessions.get(&resume.session).cloned()?;
-        if entry.user != user || entry.key != resume.key {
-            return None;
+    pub(super) async fn take_over(&self, user: UserId, resume: &Resume) -> Result<Held, Lost> {
+        let entry = self.register().sessions.get(&resume.session).cloned();
+        let Some(entry) = entry.filter(|entry| entry.user == user && entry.key == resume.key) else {
+            return Err(self.0.parking.why(user, resume));
+        };
+        match timeout(HANDOVER, entry.claim()).await {
+            Ok(Some(held)) if held.core.outbox.has_ended() => {
+                // It ended while nobody had it; whoever parked it has left that to the taker.
+                self.close(&held.entry, None);
+                Err(self.0.parking.why(user, resume))
+            }
+            Ok(Some(held)) => Ok(held),
+            Ok(None) | Err(_) => Err(self.0.parking.why(user, resume)),
         }
-        let held = timeout(HANDOVER, entry.claim()).await.ok().flatten()?;
-        if held.core.outbox.has_ended() {
-            // It ended while nobody had it; whoever parked it has left that to the taker.
-            self.close(&held.entry);
-            return None;
-        }
-        Some(held)
     }
 
-    /// Ends a session: its core is dropped, its name forgotten.
-    pub(super) fn close(&self, entry: &Arc<Entry>) {
+    /// Ends a session: its core is dropped, its name forgotten, but for why it ended: `why`, or what
+    /// its farewell says.
+    pub(super) fn close(&self, entry: &Arc<Entry>, why: Option<Lost>) {
+        let why = why.or_else(|| match entry.outbox.closing()?.code {
+            code if code == CloseReason::Slow.code() => Some(Lost::Slow),
+            code if code == CloseReason::Draining.code() => Some(Lost::Crowded),
+            _ => None,
+        });
+        if let Some(why) = why {
+            self.0.parking.remember(entry.id, entry.user, entry.key, why);
+        }
         entry.over();
         self.register().remove(entry);
     }

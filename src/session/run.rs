@@ -81,16 +81,16 @@ impl Sessions {
         let mut lost = None;
         if let Some(resume) = &hello.resume {
             match self.take_over(identity.id, resume).await {
-                Some(mut held) if held.core.outbox.resume(resume.received) => {
+                Ok(mut held) if held.core.outbox.resume(resume.received) => {
                     held.core.expires = expires;
                     let established = self.established(&held, true, None);
                     return Ok((held, established));
                 }
-                Some(held) => {
+                Ok(held) => {
                     lost = Some(Lost::Mismatch);
-                    self.close(&held.entry);
+                    self.close(&held.entry, Some(Lost::Mismatch));
                 }
-                None => lost = Some(Lost::Unknown),
+                Err(why) => lost = Some(why),
             }
         }
         let held = self.begin(identity, expires, hello.client.device_id).map_err(Refused::Say)?;
@@ -164,7 +164,7 @@ impl Sessions {
                 let outbox = core.outbox.clone();
                 // The place in the service is given up before the farewell: it may take a while.
                 drop(core);
-                self.close(&entry);
+                self.close(&entry, None);
                 let closing = outbox.closing().cloned().unwrap_or_else(|| Closing::new(CloseReason::Internal));
                 part(reader, writer, &closing).await;
             }
@@ -190,10 +190,12 @@ impl Sessions {
     async fn wait_for_link(&self, entry: &Arc<Entry>, taken: CancellationToken) {
         let mut outbox = None;
         entry.while_parked(&taken, |core| {
+            core.outbox.wait_within(&self.0.kept);
             core.participant.unlinked();
             outbox = Some(core.outbox.clone());
         });
         let Some(outbox) = outbox else { return };
+        let _place = self.0.parking.enter(&outbox);
         tokio::select! {
             biased; // a link that has come wins over a window that has just passed
             () = taken.cancelled() => return,
@@ -202,7 +204,7 @@ impl Sessions {
         }
         if entry.give_up(&taken) {
             debug!("nobody came back; the session ends");
-            self.close(entry);
+            self.close(entry, outbox.closing().is_none().then_some(Lost::Expired));
         }
     }
 

@@ -179,7 +179,7 @@ async fn a_partner_who_does_not_come_back_is_told(doors: [Door; 2]) {
     other.resume(doors[1]).await.unwrap();
     let established = other.established();
     assert!(!established.resumed, "the window has passed");
-    assert_eq!(serde_json::to_value(established.lost).unwrap(), "unknown");
+    assert_eq!(serde_json::to_value(established.lost).unwrap(), "expired");
     assert_eq!((established.received, established.state), (0, Doing::Idle));
     world.stop().await;
 }

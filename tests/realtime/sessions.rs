@@ -12,6 +12,8 @@ over_every_door! {
     a_second_session_of_a_device_takes_the_place_of_the_first,
     the_link_that_was_taken_over_is_closed_as_superseded,
     a_session_is_resumed_only_with_its_key_and_by_its_person,
+    over_the_bound_of_those_who_wait_the_longest_wait_ends,
+    what_waits_for_someone_absent_is_bounded,
     a_duplicate_is_dropped_and_acknowledged_again,
     someone_who_waits_keeps_waiting_over_a_lost_link,
     a_silent_link_is_pinged_and_then_given_up,
@@ -74,6 +76,61 @@ async fn a_session_is_resumed_only_with_its_key_and_by_its_person(door: Door) {
     world.stop().await;
 }
 
+/// Why the session of this client does not go on, as it hears when it asks.
+async fn lost(client: &mut Client, door: Door) -> String {
+    client.resume(door).await.unwrap();
+    assert!(!client.established().resumed);
+    serde_json::to_value(client.established().lost).unwrap().as_str().unwrap().to_owned()
+}
+
+/// Waits until so many sessions have no link, and there are no others.
+async fn parked(world: &World, count: u64) {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        let stats = world.stats().await;
+        if stats["connections"]["parked"] == count && stats["onlineUsers"] == count {
+            return;
+        }
+        assert!(Instant::now() < deadline, "never {count} parked: {stats}");
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn over_the_bound_of_those_who_wait_the_longest_wait_ends(door: Door) {
+    let world = World::with(&[("DUOLOGUE_LIMITS_MAX_PARKED", "2")]).await;
+    let mut clients = Vec::new();
+    for count in [1, 2, 2] {
+        let mut client = world.client(door).await;
+        client.cut();
+        clients.push(client);
+        parked(&world, count).await;
+    }
+    assert_eq!(lost(&mut clients[0], door).await, "crowded");
+    for client in &mut clients[1..] {
+        client.resume(door).await.unwrap();
+        assert!(client.established().resumed, "whose links were lost later");
+    }
+    world.stop().await;
+}
+
+async fn what_waits_for_someone_absent_is_bounded(door: Door) {
+    let world = World::with(&[("DUOLOGUE_LIMITS_PARKED_BYTES", "70000")]).await;
+    let (mut one, mut other) = world.pair([Door::WebSocket, door]).await;
+    one.send(&message("m", "so that both are known to have heard of the match")).await.unwrap();
+    hear(&mut other).await;
+    delivered(&mut one).await;
+    other.cut();
+    until(&mut one, "user:status").await;
+    let text = "x".repeat(8_000);
+    for index in 0..10 {
+        one.send(&message(&format!("m{index}"), &text)).await.unwrap();
+    }
+    let ServerEvent::Unmatched(unmatched) = until(&mut one, "user:unmatched").await else { unreachable!() };
+    assert_eq!(serde_json::to_value(unmatched.reason).unwrap(), "disconnected");
+    assert_eq!(lost(&mut other, door).await, "slow");
+    world.stop().await;
+}
+
 async fn a_duplicate_is_dropped_and_acknowledged_again(door: Door) {
     let world = World::new().await;
     let (mut one, mut other) = world.pair([door, door]).await;
@@ -96,14 +153,7 @@ async fn someone_who_waits_keeps_waiting_over_a_lost_link(door: Door) {
     expect(&mut first, "user:matching").await;
     first.cut();
     // While the link is lost nobody is matched with a ghost.
-    let census = async || -> serde_json::Value {
-        world.http.get(world.url("/api/socket/stats")).send().await.unwrap().json().await.unwrap()
-    };
-    let deadline = Instant::now() + WAIT;
-    while census().await["data"]["connections"]["parked"] != 1 {
-        assert!(Instant::now() < deadline, "the lost link was not noticed");
-        tokio::task::yield_now().await;
-    }
+    parked(&world, 1).await;
     let mut second = world.client(door).await;
     second.send(&find()).await.unwrap();
     expect(&mut second, "user:matching").await;

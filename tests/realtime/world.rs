@@ -67,6 +67,12 @@ impl World {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
+    /// Something of `GET /api/socket/stats`.
+    pub async fn stats(&self) -> Value {
+        let answer = self.http.get(self.url("/api/socket/stats")).send().await.unwrap();
+        answer.json::<Value>().await.unwrap()["data"].take()
+    }
+
     /// A guest's token.
     pub async fn token(&self) -> String {
         let (status, answer) = self.post("/api/auth/guest", &json!({})).await;

@@ -27,7 +27,7 @@
  * @property {string} key
  * @property {boolean} resumed
  * @property {number} received the highest `seq` of ours that the server has
- * @property {"unknown" | "mismatch"} [lost] why the session that was asked for does not go on
+ * @property {"unknown" | "mismatch" | "expired" | "slow" | "crowded"} [lost] why the session that was asked for does not go on
  * @property {User} user
  * @property {Limits} limits
  * @property {number} heartbeatMs
