@@ -78,8 +78,6 @@ export function followLink(next, signal) {
   kept = "auto";
   next.addEventListener("reconnecting", () => mark("reconnecting"), { signal });
   next.addEventListener("link", ({ detail }) => {
-    // A second link through the door in use, which was not needed after all.
-    if (detail.state !== "open" && next.door === detail.door) return;
     const move = history.note(detail, performance.now());
     if (move) tell(move);
     show(detail);

@@ -166,6 +166,33 @@ export class Person {
   }
 
   /**
+   * The messages from top to bottom.
+   * @returns {Promise<{ text: string, mine: boolean, state: string }[]>}
+   */
+  messages() {
+    return this.#page.$$eval(id("message"), (elements) => elements.map((element) => ({
+      text: element.querySelector(".bubble").textContent,
+      mine: element.dataset.mine === "true",
+      state: element.dataset.state,
+    })));
+  }
+
+  /** Puts the focus somewhere, without a click. @param {string} name */
+  async focuses(name) {
+    await this.#page.focus(id(name));
+  }
+
+  /** Unfolds or folds a part of the page. @param {string} words on its summary */
+  async unfolds(words) {
+    await this.#page.locator(`summary ::-p-text(${words})`).click();
+  }
+
+  /** Hears from the browser that the network is back. */
+  async comesOnline() {
+    await this.#page.evaluate(() => window.dispatchEvent(new Event("online")));
+  }
+
+  /**
    * Notes all that is ever said in these words from now on, so that a flash is not missed.
    * @param {RegExp} words
    * @returns {Promise<() => Promise<string[]>>} what was said
