@@ -118,7 +118,7 @@ function tell(move) {
 function draw() {
   const now = performance.now();
   const name = history.door;
-  write(title, name ? `Connected over ${DOORS[name]}` : "Connecting again");
+  write(title, name ? `Over ${DOORS[name]}` : "Connecting again");
   const since = `In use since ${told(history.since)}, for ${wait(now - history.since)}.`;
   write(about, name ? `${history.blocked ? BLOCKED : ABOUT[name]} ${since}` : "What you write is kept and sent.");
   plot.draw(history.plot(now));

@@ -26,7 +26,8 @@ export function plotView() {
       height.textContent = `${plot.height} ms`;
       begin.textContent = `${plot.minutes} min ago`;
       lines.replaceChildren(...plot.gaps.map(gap), ...plot.lines.map(line));
-      marks.replaceChildren(...plot.marks.map(mark));
+      // A newer name lies over the line of an older mark.
+      marks.replaceChildren(...plot.marks.map(mark).reverse());
     },
   };
 }
@@ -34,8 +35,9 @@ export function plotView() {
 /** @param {Plot["lines"][number]} line */
 function line({ door, points }) {
   const steps = points.map(({ x, y }) => `${(x * SIZE).toFixed(2)} ${((1 - y) * SIZE).toFixed(2)}`);
-  // A single point is a dot: a line of no length with a round end.
-  return svg("path", { class: `plot-line plot-${door}`, d: `M${steps.join("L")}${steps.length > 1 ? "" : "h0"}` });
+  // A single point is a line of no length, and its round end a dot.
+  const dot = steps.length > 1 ? "" : " plot-dot";
+  return svg("path", { class: `plot-line plot-${door}${dot}`, d: `M${steps.join("L")}${dot && "h0"}` });
 }
 
 /** @param {Plot["gaps"][number]} gap */

@@ -22,6 +22,8 @@ export class Person {
   /** What the page complained of. @type {string[]} */
   complaints = [];
   #page;
+  /** What is being done: a person does one thing after the other, so that no key falls on what another thing clicked. */
+  #doing = Promise.resolve();
 
   /** @param {import("puppeteer-core").Page} page */
   constructor(page) {
@@ -55,9 +57,11 @@ export class Person {
   }
 
   /** @param {string} name a test id */
-  async clicks(name) {
-    await this.#page.waitForSelector(id(name), { visible: true });
-    await this.#page.click(id(name));
+  clicks(name) {
+    return this.#does(async () => {
+      await this.#page.waitForSelector(id(name), { visible: true });
+      await this.#page.click(id(name));
+    });
   }
 
   /**
@@ -86,9 +90,11 @@ export class Person {
   }
 
   /** @param {string} text */
-  async says(text) {
-    await this.types("composer", text);
-    await this.presses("Enter");
+  says(text) {
+    return this.#does(async () => {
+      await this.types("composer", text);
+      await this.presses("Enter");
+    });
   }
 
   /** Closes the window, and forgets its storage. */
@@ -183,8 +189,13 @@ export class Person {
   }
 
   /** Unfolds or folds a part of the page. @param {string} words on its summary */
-  async unfolds(words) {
-    await this.#page.locator(`summary ::-p-text(${words})`).click();
+  unfolds(words) {
+    return this.#does(() => this.#page.locator(`summary ::-p-text(${words})`).click());
+  }
+
+  /** The test ids of the buttons that are pressed in. */
+  pressed() {
+    return this.#page.$$eval("[aria-pressed=true]", (elements) => elements.map((element) => element.dataset.testid));
   }
 
   /** Hears from the browser that the network is back. */
@@ -232,6 +243,13 @@ export class Person {
   /** @param {string} file */
   async isPicturedAs(file) {
     await this.#page.screenshot({ path: file });
+  }
+
+  /** @param {() => Promise<void>} deed */
+  #does(deed) {
+    const done = this.#doing.then(deed);
+    this.#doing = done.catch(() => {});
+    return done;
   }
 
   /**
