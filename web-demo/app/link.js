@@ -13,7 +13,7 @@ const BLOCKED = "Your network seems to block UDP, so we talk over WebSocket. Not
 /** @type {Record<string, string>} */
 const ABOUT = { webtransport: "The quick way, over UDP.", websocket: "The way that works in every network, over TCP." };
 
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 
 const door = h("span", { class: "door", "data-testid": "door" });
 const rtt = h("span", { class: "rtt", "data-testid": "rtt" });
@@ -44,7 +44,6 @@ const panel = h(
     "details",
     { class: "panel-tools" },
     h("summary", {}, "For developers"),
-    h("p", { class: "hint" }, "Try to lose a message."),
     h("div", { class: "routes", role: "group", "aria-label": "Way to the server" }, ...ways.map(({ button }) => button)),
     cut,
   ),

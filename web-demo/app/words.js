@@ -97,7 +97,7 @@ export function moved({ door, from, why }, tense) {
 
 /** @param {number} ms a round trip */
 export function millis(ms) {
-  return `${Math.max(1, Math.round(ms))} ms`;
+  return `${Math.max(1, Math.round(ms))}\u00a0ms`;
 }
 
 /** @param {number} ms */
