@@ -164,6 +164,24 @@ test("UDP comes back: the session moves back, and nothing else is told", async (
   assert.equal(ann.storage.getItem("duologue:door:https://one.test"), null);
 });
 
+test("a better door waits while something waits for its acknowledgement", async (t) => {
+  const world = new World(t);
+  const [ann, ben] = await world.pair();
+  await world.until(ann.client.useDoor("websocket"));
+  ann.network.tcp.delayMs = 500;
+  const sent = [];
+  const speak = async (ms) => {
+    for (const until = world.now + ms; world.now < until; await world.pass(200)) sent.push(ann.talk.send(`${sent.length}`));
+  };
+  await speak(5000);
+  await ann.client.useDoor("auto");
+  await speak(60_000);
+  assert.equal(ann.door, "websocket");
+  await world.see("WebTransport", () => ann.door === "webtransport", 5000);
+  await world.until(Promise.all(sent.map(({ delivered }) => delivered)));
+  assert.equal(ben.heard.length, sent.length);
+});
+
 test("without UDP for an hour, it is looked for seldom, and only links are told", async (t) => {
   const world = new World(t);
   const person = world.person("ann");

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { DuologueError } from "../../web-demo/sdk/errors.js";
+import { greet } from "../../web-demo/sdk/greeting.js";
 import { DoorMemory } from "../../web-demo/sdk/link/memory.js";
 import { Race } from "../../web-demo/sdk/link/race.js";
 import { FrameReader, webTransportWorks } from "../../web-demo/sdk/link/webtransport.js";
@@ -39,10 +40,11 @@ class Game {
 
   run(doors, greet = async () => {}) {
     const outcome = { settled: false };
-    new Race(doors, greet, {
+    this.race = new Race(doors, greet, {
       signal: this.abort.signal,
       report: (door, state, error) => this.reports.push([door, state, error?.code]),
-    }).run().then(
+    });
+    this.race.run().then(
       (winner) => Object.assign(outcome, { settled: true, at: this.now, winner }),
       (error) => Object.assign(outcome, { settled: true, at: this.now, error }),
     );
@@ -159,6 +161,54 @@ test("what has opened beside the winner is closed", async (t) => {
   assert.equal(outcome.winner, "websocket");
   assert.equal(greeted, 1);
   assert.deepEqual(game.links.map(({ door, closed }) => [door, closed]), [["websocket", false], ["webtransport", true]]);
+});
+
+test("more depends on it: doors that join are begun at once, those under way only once", async (t) => {
+  const game = new Game(t);
+  const outcome = game.run([game.door("webtransport", { opensAfter: 2000 })]);
+  await game.pass(1000);
+  game.race.join([game.door("webtransport", { opensAfter: 1 }), game.door("websocket", { opensAfter: 50 })]);
+  await game.pass(200);
+  assert.equal(outcome.winner, "websocket");
+  assert.deepEqual(game.begun, { webtransport: 0, websocket: 1000 });
+});
+
+test("it is given up, but for a greeting that is under way", async (t) => {
+  const game = new Game(t);
+  const reason = new DuologueError("not-needed", "");
+  const early = game.run([game.door("webtransport", { opensAfter: 400 })]);
+  await game.pass(200);
+  game.race.giveUp(reason);
+  await game.pass(50);
+  assert.equal(early.error, reason);
+
+  const slowly = () => new Promise((resolve) => setTimeout(resolve, 500));
+  const late = game.run([game.door("webtransport", { opensAfter: 50 })], slowly);
+  await game.pass(200);
+  assert.equal(game.race.greeting, true);
+  game.race.giveUp(reason);
+  await game.pass(600);
+  assert.equal(late.winner, "webtransport", "it could not be unsaid");
+
+  const failing = game.run([game.door("webtransport", { opensAfter: 50 }), game.door("websocket", { opensAfter: 50 })], async () => {
+    await slowly();
+    throw new DuologueError("hello-unanswered", "");
+  });
+  await game.pass(200);
+  game.race.giveUp(reason);
+  await game.pass(600);
+  assert.equal(failing.error, reason, "no other door is greeted then");
+});
+
+test("an answer to a hello that was given up is passed over", async () => {
+  const link = { listen: (listener) => (link.listener = listener), send: () => {} };
+  const abort = new AbortController();
+  const answers = [];
+  const greeting = greet(link, {}, { established: (data) => answers.push(data) }, abort.signal);
+  abort.abort();
+  link.listener.frame({ event: "connection:established", data: {} });
+  await assert.rejects(greeting, { name: "AbortError" });
+  assert.deepEqual(answers, []);
 });
 
 test("no door at all is an answer too", async (t) => {
