@@ -110,7 +110,7 @@ impl Outbox {
     }
 
     fn post_encoded(&self, event: Encoded, receipt: Option<Receipt>) {
-        if self.has_ended() {
+        if self.closing().is_some() || self.has_ended() {
             return;
         }
         let full = {
@@ -219,9 +219,17 @@ impl Outbox {
         !batch.is_empty()
     }
 
-    /// Ends the session: what is queued is still written, then `closing`. The first call counts.
-    pub fn end(&self, closing: Closing) {
+    /// Nothing is taken in any more, though nobody acts on it before [`end`](Self::end): where many
+    /// end together, all are sealed before the first is ended, so that no end is told to another.
+    pub fn seal(&self, closing: Closing) {
+        // The first farewell counts.
         let _ = self.0.closing.set(closing);
+    }
+
+    /// Ends the session: what is queued is still written, then `closing`. The first call counts, and
+    /// the farewell of a [`seal`](Self::seal) before it.
+    pub fn end(&self, closing: Closing) {
+        self.seal(closing);
         self.0.ended.cancel();
         self.0.bell.notify_one();
     }
@@ -236,7 +244,7 @@ impl Outbox {
         self.0.ended.cancelled()
     }
 
-    /// The farewell, once the session has ended.
+    /// The farewell, once it is known.
     pub fn closing(&self) -> Option<&Closing> {
         self.0.closing.get()
     }
@@ -334,6 +342,19 @@ mod tests {
             outbox.post(&ServerEvent::Idle(Nothing {}));
         }
         assert_eq!(outbox.closing().map(|closing| closing.code), Some(4508));
+    }
+
+    #[test]
+    fn a_sealed_outbox_takes_nothing_in_and_still_gives_what_it_has() {
+        let outbox = Outbox::new(10_000);
+        outbox.post(&ServerEvent::Idle(Nothing {}));
+        outbox.seal(Closing::new(CloseReason::Draining));
+        outbox.post(&ServerEvent::Idle(Nothing {}));
+        assert!(!outbox.has_ended());
+        outbox.end(Closing::new(CloseReason::Slow));
+        assert!(outbox.has_ended());
+        assert_eq!(outbox.closing().map(|closing| closing.code), Some(4503), "the first farewell counts");
+        assert_eq!(seqs(&outbox), (vec![Some(1)], None));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, version};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, version};
 
 use crate::config::Config;
 
@@ -192,6 +192,18 @@ impl Source {
 /// The one crypto provider of the process.
 fn crypto() -> Arc<CryptoProvider> {
     Arc::new(provider::default_provider())
+}
+
+/// TLS for our own clients: the system's authorities are trusted.
+pub fn client_config() -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    // A system without authorities trusts no server, and the handshake then says so.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    ClientConfig::builder_with_provider(crypto())
+        .with_safe_default_protocol_versions()
+        .expect("the provider has the default versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, Error> {

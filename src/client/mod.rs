@@ -4,15 +4,21 @@
 //! Owns: one session as its client sees it (numbers, acknowledgements, resume), on a [`Wire`] that
 //! can be replaced. The wire alone is public too, for those who want to break the rules.
 //!
+//! A [`Keeper`] keeps such a session on the best link there is, as the browser SDK does.
+//!
 //! Must not know: the server's parts. It speaks through `protocol` only.
 
+mod keeper;
+mod rest;
 mod wire;
 
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-pub use self::wire::{Ended, Target, Wire};
+pub use self::keeper::{Cut, Habits, Keeper, News};
+pub use self::rest::{Account, Rest};
+pub use self::wire::{Ended, Server, Target, Wire};
 use crate::hub::Door;
 use crate::protocol::{
     Arrival, Beat, ClientEvent, ClientInfo, Closing, Encoded, Established, Hello, Inbound, Lane, Outbound, PROTOCOL,
@@ -25,6 +31,24 @@ pub enum Error {
     /// The link could not be opened.
     #[error("could not connect: {0}")]
     Connect(String),
+    /// What is no address of a server.
+    #[error("{address} cannot be used as a server's address: {why}")]
+    Address {
+        /// What was given.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The server refused a request.
+    #[error("{message} ({code}, HTTP {status})")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The stable code.
+        code: String,
+        /// The server's words.
+        message: String,
+    },
     /// The link is gone.
     #[error("the link ended: {0:?}")]
     Ended(Ended),
@@ -50,6 +74,8 @@ pub struct Client {
     wire: Wire,
     outbound: Outbound<Encoded>,
     inbound: Inbound,
+    /// What of `inbound` the server was told.
+    acknowledged: u64,
     established: Established,
 }
 
@@ -59,7 +85,14 @@ impl Client {
     /// # Errors
     /// Whatever keeps it from being established.
     pub async fn connect(target: &Target, door: Door, token: &str, device: Option<&str>) -> Result<Self, Error> {
-        let mut wire = Wire::open(target, door).await?;
+        Self::begin(target, Wire::open(target, door).await?, token, device).await
+    }
+
+    /// Begins a session on a link that is open.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being established.
+    pub async fn begin(target: &Target, mut wire: Wire, token: &str, device: Option<&str>) -> Result<Self, Error> {
         let established = greet(&mut wire, hello(token, device, None)).await?;
         Ok(Self {
             target: target.clone(),
@@ -68,6 +101,7 @@ impl Client {
             wire,
             outbound: Outbound::default(),
             inbound: Inbound::default(),
+            acknowledged: 0,
             established,
         })
     }
@@ -120,7 +154,9 @@ impl Client {
         let deadline = Instant::now() + wait;
         loop {
             let frame = timeout_at(deadline, self.wire.recv()).await.map_err(|_| Error::Timeout(wait))??;
-            if let Some(event) = self.take(frame).await? {
+            let event = self.take(frame).await?;
+            self.acknowledge().await?;
+            if let Some(event) = event {
                 return Ok(event);
             }
         }
@@ -138,21 +174,44 @@ impl Client {
     /// Whatever keeps the new link from being established. `established().resumed` says whether the
     /// session went on; if not, a new one has begun.
     pub async fn resume(&mut self, door: Door) -> Result<(), Error> {
-        let mut wire = Wire::open(&self.target, door).await?;
+        self.go_on(Wire::open(&self.target, door).await?).await
+    }
+
+    /// [`resume`](Self::resume), on a link that is open.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn go_on(&mut self, mut wire: Wire) -> Result<(), Error> {
         let Established { session, key, .. } = self.established;
         let resume = Resume { session, key, received: self.inbound.received() };
-        let hello = hello(&self.token, self.device.as_deref(), Some(resume));
+        let hello = hello(&self.token, self.device.as_deref(), Some(resume.clone()));
         self.established = greet(&mut wire, hello).await?;
         self.wire = wire;
+        self.acknowledged = resume.received;
         if self.established.resumed {
             let received = self.established.received;
             let known = self.outbound.resume(received).map(drop);
             known.ok_or(Error::Gap(received, self.outbound.last()))?;
             self.write_pending().await
         } else {
-            (self.outbound, self.inbound) = (Outbound::default(), Inbound::default());
+            (self.outbound, self.inbound, self.acknowledged) = (Outbound::default(), Inbound::default(), 0);
             Ok(())
         }
+    }
+
+    /// How many frames were received that the server does not know of.
+    fn owed(&self) -> u64 {
+        self.inbound.received() - self.acknowledged
+    }
+
+    /// Tells the server what was received, if it does not know.
+    async fn acknowledge(&mut self) -> Result<(), Error> {
+        let received = self.inbound.received();
+        if received > self.acknowledged {
+            self.acknowledged = received;
+            self.wire.send_ack(received).await?;
+        }
+        Ok(())
     }
 
     async fn take(&mut self, frame: ServerFrame) -> Result<Option<ServerEvent>, Error> {
@@ -162,7 +221,7 @@ impl Client {
         }
         if let Some(seq) = frame.seq {
             match self.inbound.accept(seq) {
-                Arrival::Fresh => self.wire.send_ack(seq).await?,
+                Arrival::Fresh => {}
                 Arrival::Duplicate => return Ok(None),
                 Arrival::Gap => return Err(Error::Gap(seq, self.inbound.received() + 1)),
             }
@@ -180,8 +239,11 @@ impl Client {
     }
 
     async fn write_pending(&mut self) -> Result<(), Error> {
+        let received = self.inbound.received();
         while let Some((seq, event)) = self.outbound.next_unwritten() {
-            self.wire.send_event(event, Some(seq), None).await?;
+            let ack = (received > self.acknowledged).then_some(received);
+            self.acknowledged = received;
+            self.wire.send_event(event, Some(seq), ack).await?;
         }
         Ok(())
     }

@@ -1,14 +1,19 @@
 //! One link, seen from the client's end: frames out, frames in, no rules.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_util::either::Either;
 use wtransport::endpoint::ConnectOptions;
 use wtransport::error::ConnectionError;
 use wtransport::tls::Sha256Digest;
@@ -19,13 +24,39 @@ use crate::hub::Door;
 use crate::protocol::{Encoded, Lane, ServerFrame, write_ack, write_frame};
 use crate::transport::webtransport::{next_frame, put_frame};
 
-/// Where a server is and how to trust it.
+/// One address of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where packets go.
+    pub address: SocketAddr,
+    /// Host and perhaps port, as the server's certificate and its `Host` header have them.
+    pub authority: String,
+    /// Whether TLS is spoken. QUIC always does.
+    pub secure: bool,
+}
+
+impl Server {
+    /// A server that is known by its address alone, without TLS.
+    pub fn plain(address: SocketAddr) -> Self {
+        Self { address, authority: address.to_string(), secure: false }
+    }
+
+    /// The name that its certificate must have.
+    fn name(&self) -> &str {
+        match self.authority.rsplit_once(':') {
+            Some((name, port)) if port.parse::<u16>().is_ok() => name,
+            _ => &self.authority,
+        }
+    }
+}
+
+/// Where a server's doors are and how to trust it.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Plain HTTP, for WebSocket.
-    pub http: SocketAddr,
-    /// UDP, for WebTransport.
-    pub quic: SocketAddr,
+    /// WebSocket.
+    pub websocket: Server,
+    /// WebTransport; `None`: that door is off.
+    pub quic: Option<Server>,
     /// The SHA-256 of the development certificate, as `GET /api/connect` tells it; `None`: the
     /// system's authorities are trusted.
     pub certificate: Option<[u8; 32]>,
@@ -47,7 +78,7 @@ pub enum Wire {
     /// Over QUIC.
     WebTransport(Box<WebTransportWire>),
     /// Over TCP.
-    WebSocket(Box<WebSocketStream<TcpStream>>),
+    WebSocket(Box<WebSocketStream<Stream>>),
     /// Cut by this side.
     Cut,
 }
@@ -224,13 +255,14 @@ impl WebTransportWire {
 
 async fn webtransport(target: &Target) -> Result<WebTransportWire, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Connect(error.to_string());
-    let config = ClientConfig::builder().with_bind_address(SocketAddr::new(unspecified(target.quic), 0));
+    let server = target.quic.as_ref().ok_or_else(|| Error::Connect("this server has no WebTransport".to_owned()))?;
+    let config = ClientConfig::builder().with_bind_address(SocketAddr::new(unspecified(server.address), 0));
     let config = match target.certificate {
         Some(hash) => config.with_server_certificate_hashes([Sha256Digest::new(hash)]),
         None => config.with_native_certs(),
     };
     let endpoint = Endpoint::client(config.build()).map_err(|error| failed(&error))?;
-    let mut options = ConnectOptions::builder(format!("https://{}/realtime", target.quic));
+    let mut options = ConnectOptions::builder(format!("https://{}/realtime", server.authority));
     if let Some(origin) = &target.origin {
         options = options.add_header("origin", origin);
     }
@@ -240,18 +272,36 @@ async fn webtransport(target: &Target) -> Result<WebTransportWire, Error> {
     Ok(WebTransportWire { connection, send, recv, partial: BytesMut::new(), _endpoint: endpoint })
 }
 
-async fn websocket(target: &Target) -> Result<WebSocketStream<TcpStream>, Error> {
+async fn websocket(target: &Target) -> Result<WebSocketStream<Stream>, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Connect(error.to_string());
-    let mut request = format!("ws://{}/realtime", target.http).into_client_request().map_err(|error| failed(&error))?;
+    let server = &target.websocket;
+    let scheme = if server.secure { "wss" } else { "ws" };
+    let url = format!("{scheme}://{}/realtime", server.authority);
+    let mut request = url.into_client_request().map_err(|error| failed(&error))?;
     if let Some(origin) = &target.origin {
         let origin = HeaderValue::from_str(origin).map_err(|error| failed(&error))?;
         request.headers_mut().insert("origin", origin);
     }
-    let stream = TcpStream::connect(target.http).await.map_err(|error| failed(&error))?;
-    stream.set_nodelay(true).map_err(|error| failed(&error))?;
+    let stream = connect_tcp(server).await?;
     let (socket, _) = tokio_tungstenite::client_async(request, stream).await.map_err(|error| failed(&error))?;
     Ok(socket)
 }
+
+/// A TCP connection, in TLS where the server speaks it.
+pub(super) async fn connect_tcp(server: &Server) -> Result<Stream, Error> {
+    let failed = |error: &dyn std::fmt::Display| Error::Connect(error.to_string());
+    let stream = TcpStream::connect(server.address).await.map_err(|error| failed(&error))?;
+    stream.set_nodelay(true).map_err(|error| failed(&error))?;
+    if !server.secure {
+        return Ok(Stream::Left(stream));
+    }
+    let name = ServerName::try_from(server.name().to_owned()).map_err(|error| failed(&error))?;
+    let tls = TlsConnector::from(Arc::new(crate::tls::client_config()));
+    Ok(Stream::Right(Box::new(tls.connect(name, stream).await.map_err(|error| failed(&error))?)))
+}
+
+/// A TCP connection, plain or in TLS.
+pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 fn unspecified(peer: SocketAddr) -> std::net::IpAddr {
     if peer.is_ipv4() { std::net::Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() }

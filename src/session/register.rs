@@ -101,9 +101,17 @@ impl Sessions {
             register.draining = true;
             register.sessions.values().cloned().collect()
         };
-        for entry in entries {
+        let closing = || {
             let wait = rand::rng().random_range(0..DRAIN_SPREAD_MS);
-            entry.outbox.end(Closing::new(CloseReason::Draining).retry_after_ms(wait));
+            Closing::new(CloseReason::Draining).retry_after_ms(wait)
+        };
+        // All are sealed before one ends: nobody is to hear that their partner left, when in truth
+        // both are asked to come back.
+        for entry in &entries {
+            entry.outbox.seal(closing());
+        }
+        for entry in &entries {
+            entry.outbox.end(closing());
         }
     }
 

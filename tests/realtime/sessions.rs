@@ -218,6 +218,31 @@ async fn a_shutdown_tells_every_client_when_to_come_back(door: Door) {
     assert!(began.elapsed() < Duration::from_secs(10));
 }
 
+/// On many threads, as in the real program: on one, sessions could not end while others are told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_shutdown_is_nobodys_partner_leaving() {
+    let world = World::new().await;
+    let mut listening = tokio::task::JoinSet::new();
+    for _ in 0..30 {
+        let (one, other) = world.pair([Door::WebSocket, Door::WebSocket]).await;
+        for mut person in [one, other] {
+            listening.spawn(async move {
+                loop {
+                    match person.next(WAIT).await {
+                        Ok(event) => assert_ne!(event.name(), "user:unmatched", "the server went, not the partner"),
+                        Err(client::Error::Closing(closing)) => return assert_eq!(closing.code, 4503),
+                        Err(other) => panic!("{other}"),
+                    }
+                }
+            });
+        }
+    }
+    world.stop().await;
+    while let Some(heard) = listening.join_next().await {
+        heard.unwrap();
+    }
+}
+
 async fn frames_are_acknowledged_in_time(door: Door) {
     let world = World::new().await;
     let mut client = world.client(door).await;

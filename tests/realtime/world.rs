@@ -1,11 +1,8 @@
 //! A server for one test, and the people who use it.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use duologue::client::{self, Client, Target};
+use duologue::client::{self, Client, Rest, Target};
 use duologue::config;
 use duologue::hub::Door;
 use duologue::protocol::{ClientEvent, Matched, Message, MessageId, MessageKind, Nothing, ServerEvent, Wish};
@@ -62,16 +59,7 @@ impl World {
 
     /// Where the doors are, as `GET /api/connect` tells it.
     pub async fn target(&self) -> Target {
-        let answer: Value = self.http.get(self.url("/api/connect")).send().await.unwrap().json().await.unwrap();
-        let doors = &answer["data"];
-        let address = |url: &Value| -> SocketAddr { url.as_str().unwrap().split('/').nth(2).unwrap().parse().unwrap() };
-        let hash = doors["webtransport"]["serverCertificateHashes"][0]["value"].as_str().unwrap();
-        Target {
-            http: address(&doors["websocket"]["url"]),
-            quic: address(&doors["webtransport"]["url"]),
-            certificate: Some(BASE64_STANDARD.decode(hash).unwrap().try_into().unwrap()),
-            origin: None,
-        }
+        Rest::at(&self.url("")).await.unwrap().target().await.unwrap()
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
