@@ -30,7 +30,10 @@ export async function network(t) {
   /** Undone from the last to the first. @type {(() => Promise<unknown>)[]} */
   const undo = [() => rm(folder, { recursive: true })];
   t.after(async () => {
-    for (const step of undo.reverse()) await step();
+    const failed = [];
+    // A browser that is gone already must not leave the network behind.
+    for (const step of undo.reverse()) await step().catch((error) => failed.push(error));
+    if (failed.length) throw new AggregateError(failed, failed.map(String).join("\n"));
   });
   const within = ["ip", "netns", "exec", name];
   const inside = (...command) => admin(...within, ...command);
@@ -95,7 +98,7 @@ async function admin(...command) {
     return await run(file, args, { env: { ...process.env, PATH } });
   } catch (cause) {
     const why = /** @type {any} */ (cause);
-    if (why.code !== "ENOENT") throw new Error(`This test makes a network of its own. "${command.join(" ")}" failed: ${why.stderr || why.message}`, { cause });
+    if (!["ENOENT", "EACCES"].includes(why.code)) throw new Error(`This test makes a network of its own. "${command.join(" ")}" failed: ${why.stderr || why.message}`, { cause });
     throw new Error(`This test needs ${file}. Install iproute2 and iptables, and be root or have sudo.`, { cause });
   }
 }
@@ -121,5 +124,5 @@ async function workingFilter(inside) {
       complaints.push(String(error));
     }
   }
-  return assert.fail(`No packet filter works here, so UDP cannot be blocked.\n${complaints.join("\n")}`);
+  return assert.fail(`No packet filter works here, so UDP cannot be blocked. Is iptables installed?\n${complaints.join("\n")}`);
 }
