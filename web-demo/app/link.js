@@ -78,7 +78,10 @@ export function followLink(next, signal) {
   next.addEventListener("reconnecting", () => mark("reconnecting"), { signal });
   next.addEventListener("link", ({ detail }) => {
     const move = history.note(detail, performance.now());
-    if (move) tell(move);
+    // What was asked for ends with its link; a move that is asked for says so when it is done.
+    if (!history.door) kept = "auto";
+    // A break that ended on the same door was told by the banner.
+    if (move && move.door !== move.from) notify(moved(move, "is"));
     show(detail);
   }, { signal });
 }
@@ -105,13 +108,6 @@ function show({ door: name, state, rttMs }) {
 /** @param {string} state */
 function mark(state) {
   door.dataset.state = badge.dataset.state = state;
-}
-
-/** @param {import("./history.js").Move} move */
-function tell(move) {
-  if (move.why !== "asked") kept = "auto";
-  // A break that ended on the same door was told by the banner.
-  if (move.door !== move.from) notify(moved(move, "is"));
 }
 
 function draw() {
