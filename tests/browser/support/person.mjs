@@ -21,6 +21,8 @@ const id = (name) => `[data-testid="${name}"]`;
 export class Person {
   /** What the page complained of. @type {string[]} */
   complaints = [];
+  /** Requests that came to nothing, which where a network fails is no fault of the page. @type {string[]} */
+  #failed = [];
   #page;
   /** What is being done: a person does one thing after the other, so that no key falls on what another thing clicked. */
   #doing = Promise.resolve();
@@ -29,6 +31,7 @@ export class Person {
   constructor(page) {
     this.#page = page;
     page.on("pageerror", (error) => this.complaints.push(String(error)));
+    page.on("requestfailed", (request) => this.#failed.push(`${request.url()} ${request.failure()?.errorText}`));
     page.setDefaultTimeout(DEADLINE);
   }
 
@@ -262,7 +265,7 @@ export class Person {
       await this.#page.waitForFunction(look, { polling: LOOK_EVERY }, ...given);
     } catch (cause) {
       const shown = await this.#page.evaluate(() => document.body.innerText).catch(() => "(the page does not answer)");
-      throw new Error(`Never ${what}. Complaints: ${this.complaints.join("; ") || "none"}. The page shows:\n${shown}`, { cause });
+      throw new Error(`Never ${what}. Complaints: ${this.complaints.join("; ") || "none"}. Failed requests: ${this.#failed.join("; ") || "none"}. The page shows:\n${shown}`, { cause });
     }
   }
 }
