@@ -121,9 +121,10 @@ export class Person {
    * Waits until something with this test id is to be seen.
    * @param {string} name
    * @param {string} [text] its whole text, if that matters
+   * @param {number} [deadline] in milliseconds, for what takes its time
    */
-  async sees(name, text) {
-    await this.#until(`sees ${name}${text === undefined ? "" : ` saying "${text}"`}`, (selector, wanted) => {
+  async sees(name, text, deadline) {
+    await this.#within(deadline, `sees ${name}${text === undefined ? "" : ` saying "${text}"`}`, (selector, wanted) => {
       const element = document.querySelector(selector);
       return element?.checkVisibility() && (wanted === null || element.textContent?.trim() === wanted);
     }, id(name), text ?? null);
@@ -260,9 +261,19 @@ export class Person {
    * @param {(...given: any[]) => unknown} look runs in the page
    * @param {...unknown} given
    */
-  async #until(what, look, ...given) {
+  #until(what, look, ...given) {
+    return this.#within(DEADLINE, what, look, ...given);
+  }
+
+  /**
+   * @param {number | undefined} timeout
+   * @param {string} what
+   * @param {(...given: any[]) => unknown} look
+   * @param {...unknown} given
+   */
+  async #within(timeout = DEADLINE, what, look, ...given) {
     try {
-      await this.#page.waitForFunction(look, { polling: LOOK_EVERY }, ...given);
+      await this.#page.waitForFunction(look, { polling: LOOK_EVERY, timeout }, ...given);
     } catch (cause) {
       const shown = await this.#page.evaluate(() => document.body.innerText).catch(() => "(the page does not answer)");
       throw new Error(`Never ${what}. Complaints: ${this.complaints.join("; ") || "none"}. Failed requests: ${this.#failed.join("; ") || "none"}. The page shows:\n${shown}`, { cause });
