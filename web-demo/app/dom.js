@@ -22,6 +22,15 @@ export function h(tag, props = {}, ...children) {
   return element;
 }
 
+/**
+ * Changes the text only if it is another one, so that nothing is told twice to those who listen.
+ * @param {Element} element
+ * @param {string} text
+ */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /**

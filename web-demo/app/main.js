@@ -2,8 +2,9 @@
 
 import { Duologue } from "/sdk/duologue.js";
 import { find } from "./find.js";
+import { followLink, hideLink } from "./link.js";
 import { pause } from "./pause.js";
-import { followKeyboard, hideLink, hideNotice, hideReconnecting, notify, notifyProblem, showAccount, showLink, showReconnecting } from "./shell.js";
+import { followKeyboard, hideNotice, hideReconnecting, notify, notifyProblem, showAccount, showReconnecting } from "./shell.js";
 import { forgetLogin, loadChoice, loadLogin, saveChoice, saveLogin } from "./store.js";
 import { talk } from "./talk.js";
 import { waiting } from "./waiting.js";
@@ -75,10 +76,8 @@ async function open(login) {
  */
 function listen(client, signal, login) {
   const until = { signal };
-  client.addEventListener("link", ({ detail }) => {
-    showLink(detail);
-    if (detail.state === "open") hideReconnecting();
-  }, until);
+  followLink(client, signal);
+  client.addEventListener("link", ({ detail }) => detail.state === "open" && hideReconnecting(), until);
   client.addEventListener("reconnecting", ({ detail }) => showReconnecting(detail.retryInMs), until);
   // A talk says by itself that it ended; a search goes on in the new session.
   client.addEventListener("lost", () => looking && look(), until);

@@ -1,6 +1,6 @@
 /** Looking for someone: how long, what is being tried, and how to try it alone. */
 
-import { h } from "./dom.js";
+import { h, write } from "./dom.js";
 import { languageName } from "./languages.js";
 import { approach } from "./shapes.js";
 import { list, wait } from "./words.js";
@@ -85,14 +85,6 @@ export function waiting({ choice, cancel }) {
       if (when) write(when, soon ? `in ${wait(left)}` : "");
     }
   }
-}
-
-/**
- * @param {Element} element
- * @param {string} text
- */
-function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }
 
 /** @param {Stage} stage */

@@ -5,6 +5,8 @@
  * @typedef {{ code: string, message: string, retryAfterMs?: number, details?: FieldProblem[] }} Problem
  */
 
+const SHUT = "That way is not open now, so we stay on this one.";
+
 /** @type {Record<string, string>} */
 const PROBLEMS = {
   "username-taken": "That username is taken.",
@@ -20,6 +22,11 @@ const PROBLEMS = {
   network: "We cannot reach the server. Check your connection and try again.",
   overloaded: "The server is very busy.",
   timeout: "The server took too long to answer. Try again.",
+  "no-door": "No such way to the server is open to this browser.",
+  "door-shut": SHUT,
+  "door-timeout": SHUT,
+  "hello-unanswered": SHUT,
+  "not-connected": "There is no link at the moment. Try again when it is back.",
 };
 
 /** What to do, said beside the field. @type {Record<string, FieldProblem>} */
@@ -68,6 +75,29 @@ export function unsent(problem) {
 /** @param {string} reason why a conversation ended */
 export function endedSentence(reason) {
   return ENDED[reason] ?? "This conversation has ended. Find someone else?";
+}
+
+/** @type {Record<string, string>} */
+export const DOORS = { webtransport: "WebTransport", websocket: "WebSocket" };
+
+/**
+ * What happened to the link, said at once (`is`) or told later (`was`).
+ * @param {import("./history.js").Move} move
+ * @param {"is" | "was"} tense
+ */
+export function moved({ door, from, why }, tense) {
+  const to = DOORS[door];
+  if (door === from) return `Back on ${to} after a break. Nothing ${tense} lost.`;
+  if (why === "better") return `Back on ${to}.`;
+  if (why === "asked") return `Moved to ${to}, as you asked.`;
+  const udp = from === "webtransport" && why === "silent";
+  const silent = tense === "is" ? "your network stopped passing UDP" : "UDP went silent";
+  return `Moved to ${to}: ${udp ? silent : `${DOORS[from]} was cut off`}. Nothing ${tense} lost.`;
+}
+
+/** @param {number} ms a round trip */
+export function millis(ms) {
+  return `${Math.max(1, Math.round(ms))}\u00a0ms`;
 }
 
 /** @param {number} ms */

@@ -2,7 +2,7 @@
 
 import puppeteer from "puppeteer-core";
 
-const CHROMIUM = process.env.CHROMIUM_BIN ?? "/usr/bin/chromium";
+export const CHROMIUM = process.env.CHROMIUM_BIN ?? "/usr/bin/chromium";
 const FIREFOX = process.env.FIREFOX_BIN ?? "/usr/bin/firefox-esr";
 
 /** `--disable-quic` must never be among them: it takes WebTransport away. */
@@ -30,8 +30,9 @@ export async function firefox(t) {
   return closing(t, await puppeteer.launch({ browser: "firefox", executablePath: FIREFOX, headless: true }));
 }
 
-export function launchChromium() {
-  return puppeteer.launch({ executablePath: CHROMIUM, headless: true, args: CHROMIUM_FLAGS });
+/** @param {{ executablePath?: string, pipe?: boolean }} [how] `pipe`: where no port of the browser can be reached */
+export function launchChromium({ executablePath = CHROMIUM, pipe = false } = {}) {
+  return puppeteer.launch({ executablePath, pipe, headless: true, args: CHROMIUM_FLAGS });
 }
 
 /**

@@ -21,12 +21,17 @@ const id = (name) => `[data-testid="${name}"]`;
 export class Person {
   /** What the page complained of. @type {string[]} */
   complaints = [];
+  /** Requests that came to nothing, which where a network fails is no fault of the page. @type {string[]} */
+  #failed = [];
   #page;
+  /** What is being done: a person does one thing after the other, so that no key falls on what another thing clicked. */
+  #doing = Promise.resolve();
 
   /** @param {import("puppeteer-core").Page} page */
   constructor(page) {
     this.#page = page;
     page.on("pageerror", (error) => this.complaints.push(String(error)));
+    page.on("requestfailed", (request) => this.#failed.push(`${request.url()} ${request.failure()?.errorText}`));
     page.setDefaultTimeout(DEADLINE);
   }
 
@@ -55,9 +60,11 @@ export class Person {
   }
 
   /** @param {string} name a test id */
-  async clicks(name) {
-    await this.#page.waitForSelector(id(name), { visible: true });
-    await this.#page.click(id(name));
+  clicks(name) {
+    return this.#does(async () => {
+      await this.#page.waitForSelector(id(name), { visible: true });
+      await this.#page.click(id(name));
+    });
   }
 
   /**
@@ -86,9 +93,11 @@ export class Person {
   }
 
   /** @param {string} text */
-  async says(text) {
-    await this.types("composer", text);
-    await this.presses("Enter");
+  says(text) {
+    return this.#does(async () => {
+      await this.types("composer", text);
+      await this.presses("Enter");
+    });
   }
 
   /** Closes the window, and forgets its storage. */
@@ -112,9 +121,10 @@ export class Person {
    * Waits until something with this test id is to be seen.
    * @param {string} name
    * @param {string} [text] its whole text, if that matters
+   * @param {number} [deadline] in milliseconds, for what takes its time
    */
-  async sees(name, text) {
-    await this.#until(`sees ${name}${text === undefined ? "" : ` saying "${text}"`}`, (selector, wanted) => {
+  async sees(name, text, deadline) {
+    await this.#within(deadline, `sees ${name}${text === undefined ? "" : ` saying "${text}"`}`, (selector, wanted) => {
       const element = document.querySelector(selector);
       return element?.checkVisibility() && (wanted === null || element.textContent?.trim() === wanted);
     }, id(name), text ?? null);
@@ -166,6 +176,38 @@ export class Person {
   }
 
   /**
+   * The messages from top to bottom.
+   * @returns {Promise<{ text: string, mine: boolean, state: string }[]>}
+   */
+  messages() {
+    return this.#page.$$eval(id("message"), (elements) => elements.map((element) => ({
+      text: element.querySelector(".bubble").textContent,
+      mine: element.dataset.mine === "true",
+      state: element.dataset.state,
+    })));
+  }
+
+  /** Puts the focus somewhere, without a click. @param {string} name */
+  async focuses(name) {
+    await this.#page.focus(id(name));
+  }
+
+  /** Unfolds or folds a part of the page. @param {string} words on its summary */
+  unfolds(words) {
+    return this.#does(() => this.#page.locator(`summary ::-p-text(${words})`).click());
+  }
+
+  /** The test ids of the buttons that are pressed in. */
+  pressed() {
+    return this.#page.$$eval("[aria-pressed=true]", (elements) => elements.map((element) => element.dataset.testid));
+  }
+
+  /** Hears from the browser that the network is back. */
+  async comesOnline() {
+    await this.#page.evaluate(() => window.dispatchEvent(new Event("online")));
+  }
+
+  /**
    * Notes all that is ever said in these words from now on, so that a flash is not missed.
    * @param {RegExp} words
    * @returns {Promise<() => Promise<string[]>>} what was said
@@ -207,17 +249,34 @@ export class Person {
     await this.#page.screenshot({ path: file });
   }
 
+  /** @param {() => Promise<void>} deed */
+  #does(deed) {
+    const done = this.#doing.then(deed);
+    this.#doing = done.catch(() => {});
+    return done;
+  }
+
   /**
    * @param {string} what said when it never comes
    * @param {(...given: any[]) => unknown} look runs in the page
    * @param {...unknown} given
    */
-  async #until(what, look, ...given) {
+  #until(what, look, ...given) {
+    return this.#within(DEADLINE, what, look, ...given);
+  }
+
+  /**
+   * @param {number | undefined} timeout
+   * @param {string} what
+   * @param {(...given: any[]) => unknown} look
+   * @param {...unknown} given
+   */
+  async #within(timeout = DEADLINE, what, look, ...given) {
     try {
-      await this.#page.waitForFunction(look, { polling: LOOK_EVERY }, ...given);
+      await this.#page.waitForFunction(look, { polling: LOOK_EVERY, timeout }, ...given);
     } catch (cause) {
       const shown = await this.#page.evaluate(() => document.body.innerText).catch(() => "(the page does not answer)");
-      throw new Error(`Never ${what}. Complaints: ${this.complaints.join("; ") || "none"}. The page shows:\n${shown}`, { cause });
+      throw new Error(`Never ${what}. Complaints: ${this.complaints.join("; ") || "none"}. Failed requests: ${this.#failed.join("; ") || "none"}. The page shows:\n${shown}`, { cause });
     }
   }
 }

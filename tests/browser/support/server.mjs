@@ -37,8 +37,17 @@ export async function startServer(t, settings = {}) {
   return server;
 }
 
-/** @param {Record<string, string>} [settings] */
-export async function launchServer(settings = {}) {
+/**
+ * @typedef {(file: string, env: NodeJS.ProcessEnv) => string[]} Place where a program is started: the words to start it with
+ * @type {Place}
+ */
+const here = (file) => [file];
+
+/**
+ * @param {Record<string, string>} [settings]
+ * @param {Place} [place]
+ */
+export async function launchServer(settings = {}, place = here) {
   const folder = await mkdtemp(path.join(tmpdir(), "duologue-browser-"));
   const [http, tls] = await freePorts();
   const url = `http://localhost:${http}`;
@@ -49,13 +58,14 @@ export async function launchServer(settings = {}) {
     DUOLOGUE_LISTEN_QUIC: `127.0.0.1:${tls}`,
     ...settings,
   };
-  let run = await Run.start(folder, env, url);
+  const command = place(BINARY, env);
+  let run = await Run.start(command, folder, env, url);
   const logs = [run];
   return {
     url,
     log: () => logs.map(({ log }) => log).join(""),
     halt: () => run.stop(),
-    resume: async () => logs.push((run = await Run.start(folder, env, url))),
+    resume: async () => logs.push((run = await Run.start(command, folder, env, url))),
     stop: async () => {
       await run.stop();
       await rm(folder, { recursive: true, force: true });
@@ -70,11 +80,12 @@ class Run {
   #exited;
 
   /**
+   * @param {string[]} command
    * @param {string} folder
    * @param {NodeJS.ProcessEnv} env
    */
-  constructor(folder, env) {
-    this.#child = spawn(BINARY, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+  constructor([file, ...args], folder, env) {
+    this.#child = spawn(file, args, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
     this.#exited = once(this.#child, "exit");
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => (this.log += text));
@@ -83,12 +94,13 @@ class Run {
 
   /**
    * Resolves when it says where it is open.
+   * @param {string[]} command
    * @param {string} folder
    * @param {NodeJS.ProcessEnv} env
    * @param {string} url
    */
-  static async start(folder, env, url) {
-    const run = new Run(folder, env);
+  static async start(command, folder, env, url) {
+    const run = new Run(command, folder, env);
     const open = new Promise((resolve) => {
       run.#child.stdout.on("data", () => new RegExp(`Open\\s+${url}\\b`, "u").test(run.log) && resolve(undefined));
     });
