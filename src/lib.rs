@@ -35,6 +35,8 @@ pub mod protocol;
 pub mod rest;
 pub mod server;
 pub mod session;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod tls;
 pub mod transport;

@@ -85,7 +85,8 @@ fn code(path: &Path) -> (String, String) {
 
 fn is_test(path: &Path) -> bool {
     let name = path.file_stem().unwrap().to_string_lossy();
-    name.ends_with("tests") || name == "conformance" || name == "golden"
+    let apart = path.components().any(|part| part.as_os_str() == "simulation");
+    apart || name.ends_with("tests") || name == "conformance" || name == "golden"
 }
 
 #[test]

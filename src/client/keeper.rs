@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use rand::RngExt;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -53,12 +54,19 @@ pub struct Habits {
     /// How long it stays with a door that it does not prefer before it looks for the preferred one
     /// again; `None`: for good.
     pub look_back: Option<Duration>,
+    /// Where the chance in its waits comes from; `None`: from the system.
+    pub seed: Option<u64>,
 }
 
 impl Habits {
     /// These doors, with the pace of a conversation.
     pub fn new(doors: &[Door]) -> Self {
-        Self { doors: doors.to_vec(), beat: Duration::from_secs(2), look_back: Some(Duration::from_secs(15)) }
+        Self {
+            doors: doors.to_vec(),
+            beat: Duration::from_secs(2),
+            look_back: Some(Duration::from_secs(15)),
+            seed: None,
+        }
     }
 }
 
@@ -132,6 +140,7 @@ impl Keeper {
         let now = Instant::now();
         let keeping = Keeping {
             client,
+            dice: habits.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64),
             habits,
             orders: taken,
             news: tell,
@@ -194,6 +203,7 @@ struct Link {
 
 struct Keeping {
     client: Client,
+    dice: StdRng,
     habits: Habits,
     orders: mpsc::Receiver<Order>,
     news: mpsc::Sender<News>,
@@ -437,7 +447,7 @@ impl Keeping {
     fn backoff(&mut self) -> Duration {
         let ceiling = FIRST_WAIT.saturating_mul(1 << self.attempts.min(10)).min(LAST_WAIT);
         self.attempts += 1;
-        ceiling.mul_f64(rand::rng().random())
+        ceiling.mul_f64(self.dice.random())
     }
 
     /// No door opened, or the hello was not answered.

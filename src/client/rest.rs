@@ -102,7 +102,14 @@ impl Rest {
                 (Some(door(&webtransport.url).await?), hash)
             }
         };
-        Ok(Target { websocket, quic, certificate, origin: None })
+        Ok(Target {
+            websocket,
+            quic,
+            certificate,
+            origin: None,
+            #[cfg(test)]
+            net: None,
+        })
     }
 
     /// One request; the `data` of its answer.

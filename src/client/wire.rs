@@ -62,6 +62,18 @@ pub struct Target {
     pub certificate: Option<[u8; 32]>,
     /// The page that a browser would name.
     pub origin: Option<String>,
+    /// In place of all that.
+    #[cfg(test)]
+    pub(crate) net: Option<crate::simulation::link::Net>,
+}
+
+#[cfg(test)]
+impl Target {
+    /// A server in memory.
+    pub(crate) fn simulated(net: crate::simulation::link::Net) -> Self {
+        let nowhere = Server::plain(SocketAddr::from(([127, 0, 0, 1], 0)));
+        Self { websocket: nowhere, quic: None, certificate: None, origin: None, net: Some(net) }
+    }
 }
 
 /// How a link ended.
@@ -79,6 +91,9 @@ pub enum Wire {
     WebTransport(Box<WebTransportWire>),
     /// Over TCP.
     WebSocket(Box<WebSocketStream<Stream>>),
+    /// In memory.
+    #[cfg(test)]
+    Memory(Box<crate::simulation::link::MemoryWire>),
     /// Cut by this side.
     Cut,
 }
@@ -99,6 +114,10 @@ impl Wire {
     /// # Errors
     /// [`Error::Connect`].
     pub async fn open(target: &Target, door: Door) -> Result<Self, Error> {
+        #[cfg(test)]
+        if let Some(net) = &target.net {
+            return net.open(door).await.map(Box::new).map(Self::Memory);
+        }
         match door {
             Door::WebTransport => webtransport(target).await.map(Box::new).map(Self::WebTransport),
             Door::WebSocket => websocket(target).await.map(Box::new).map(Self::WebSocket),
@@ -144,6 +163,11 @@ impl Wire {
                 let text = String::from_utf8_lossy(&frame).into_owned();
                 socket.send(Message::text(text)).await.map_err(|error| lost(&error))
             }
+            #[cfg(test)]
+            Self::Memory(wire) => {
+                wire.send(frame, false);
+                Ok(())
+            }
             Self::Cut => Err(cut()),
         }
     }
@@ -157,6 +181,8 @@ impl Wire {
         match self {
             Self::WebTransport(wire) => wire.send.write_all(bytes).await.map_err(|error| lost(&error)),
             Self::WebSocket(_) => Ok(()),
+            #[cfg(test)]
+            Self::Memory(_) => Ok(()),
             Self::Cut => Err(cut()),
         }
     }
@@ -168,6 +194,11 @@ impl Wire {
     pub async fn send_volatile(&mut self, frame: Bytes) -> Result<(), Error> {
         match self {
             Self::WebTransport(wire) => wire.connection.send_datagram(frame).map_err(|error| lost(&error)),
+            #[cfg(test)]
+            Self::Memory(wire) => {
+                wire.send(frame, true);
+                Ok(())
+            }
             Self::WebSocket(_) | Self::Cut => self.send(frame).await,
         }
     }
@@ -186,6 +217,8 @@ impl Wire {
                 Ok(())
             }
             Self::WebSocket(socket) => socket.send(Message::binary(data)).await.map_err(|error| lost(&error)),
+            #[cfg(test)]
+            Self::Memory(_) => Ok(()),
             Self::Cut => Err(cut()),
         }
     }
@@ -209,6 +242,8 @@ impl Wire {
                     None => return Err(Error::Ended(Ended::Lost("end of stream".to_owned()))),
                 }
             },
+            #[cfg(test)]
+            Self::Memory(wire) => wire.recv().await,
             Self::Cut => Err(cut()),
         }
     }

@@ -8,7 +8,9 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use super::ledger::{Broken, Ledger};
 use crate::client::{Error, Habits, Keeper, News, Target};
 use crate::hub::Door;
-use crate::protocol::{ClientEvent, Message, MessageId, MessageKind, Nothing, Presence, ServerEvent, UserId, Wish};
+use crate::protocol::{
+    ClientEvent, ErrorCode, Message, MessageId, MessageKind, Nothing, Presence, Refusal, ServerEvent, UserId, Wish,
+};
 
 /// How long a match may take.
 const MATCH: Duration = Duration::from_secs(20);
@@ -29,6 +31,7 @@ pub struct Pair {
     sides: [Side; 2],
     began: Instant,
     size: usize,
+    turn: bool,
 }
 
 struct Side {
@@ -89,7 +92,7 @@ impl Pair {
         for side in &mut sides {
             side.until("user:matched").await?;
         }
-        let pair = Self { sides, began: Instant::now(), size };
+        let pair = Self { sides, began: Instant::now(), size, turn: false };
         Ok(pair)
     }
 
@@ -111,10 +114,21 @@ impl Pair {
     /// The next news of either side. Cancel safe.
     pub async fn news(&mut self) -> (usize, News) {
         let [one, other] = &mut self.sides;
+        self.turn = !self.turn;
         let over = || News::Over(Error::Connect("the keeper has ended".to_owned()));
-        tokio::select! {
-            news = one.keeper.next() => (0, news.unwrap_or_else(over)),
-            news = other.keeper.next() => (1, news.unwrap_or_else(over)),
+        // By turns, so that neither waits behind the other, and the same seed does the same.
+        if self.turn {
+            tokio::select! {
+                biased;
+                news = one.keeper.next() => (0, news.unwrap_or_else(over)),
+                news = other.keeper.next() => (1, news.unwrap_or_else(over)),
+            }
+        } else {
+            tokio::select! {
+                biased;
+                news = other.keeper.next() => (1, news.unwrap_or_else(over)),
+                news = one.keeper.next() => (0, news.unwrap_or_else(over)),
+            }
         }
     }
 
@@ -141,6 +155,9 @@ impl Pair {
             }
             News::Heard(ServerEvent::Status(status)) => self.sides[side].story.statuses.push(status.status),
             News::Heard(ServerEvent::Unmatched(_)) | News::Anew(_) => self.sides[side].ledger.note_end(),
+            // Said before the end of the talk was heard.
+            News::Heard(ServerEvent::Error(Refusal { code: ErrorCode::NoConversation, .. }))
+                if self.broken().ended > 0 => {}
             News::Heard(ServerEvent::Error(refusal)) => {
                 return Err(Error::Connect(format!("the server refused: {}", refusal.message)));
             }
@@ -176,6 +193,18 @@ impl Pair {
             self.take(side, news)?;
         }
         Ok(true)
+    }
+
+    /// Both are silent, and take news, for so long.
+    ///
+    /// # Errors
+    /// The session cannot go on.
+    pub async fn listen(&mut self, length: Duration) -> Result<(), Error> {
+        let end = Instant::now() + length;
+        while let Ok((side, news)) = timeout_at(end, self.news()).await {
+            self.take(side, news)?;
+        }
+        Ok(())
     }
 
     /// Both say a message each `pause`, and take news, for so long.
