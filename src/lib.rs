@@ -38,5 +38,6 @@ pub mod session;
 #[cfg(test)]
 mod simulation;
 pub mod store;
+pub mod terminal;
 pub mod tls;
 pub mod transport;

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use duologue::config::{self, Config};
 use duologue::load;
 use duologue::server::Server;
+use duologue::terminal;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -31,6 +32,8 @@ enum Command {
     Serve,
     /// Checks the settings, says what is wrong with them, and binds nothing.
     Check,
+    /// Talks to somebody from the terminal.
+    Chat(terminal::Options),
     /// Lets many pairs talk to a server, and checks what it promises for each message.
     Load(load::Options),
 }
@@ -57,6 +60,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = || config::from_process(arguments.config.as_deref());
     match &arguments.command {
         None | Some(Command::Serve) => serve(config()?),
+        Some(Command::Chat(options)) => Ok(runtime()?.block_on(terminal::run(options))?),
         Some(Command::Load(options)) => load(options),
         Some(Command::Check) => {
             let config = config()?;
@@ -68,8 +72,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn load(options: &load::Options) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(load::run(options))?;
+    let report = runtime()?.block_on(load::run(options))?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -79,13 +82,16 @@ fn load(options: &load::Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
 fn serve(config: Config) -> anyhow::Result<()> {
     let filter: Targets = config.log.level.parse().context("log.level")?;
     let output = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     tracing_subscriber::registry().with(filter).with(output).init();
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let server = Server::bind(config).await?;
         println!("{}", server.banner());

@@ -25,7 +25,8 @@ const LAWS: &[(&str, &[&str])] = &[
     ("client", &["hub", "protocol", "tls", "transport"]),
     ("server", &["chat", "config", "rest", "session", "store", "tls", "transport"]),
     ("load", &["client", "hub", "protocol"]),
-    ("main", &["config", "load", "server"]),
+    ("terminal", &["client", "hub", "protocol"]),
+    ("main", &["config", "load", "server", "terminal"]),
 ];
 
 /// Words that only these modules may say: the libraries of the doors, and the environment.

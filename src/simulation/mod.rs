@@ -119,6 +119,17 @@ fn in_no_time<T>(play: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(play)
 }
 
+/// Names a seed that fails, wherever it does.
+struct Named(u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("replay it with: DUOLOGUE_SEED={} cargo test --release simulation", self.0);
+        }
+    }
+}
+
 /// Plays every seed on as many threads as there are processors.
 fn every_seed(check: impl Fn(Accounts, u64) + Sync) {
     let number = |name| {
@@ -141,6 +152,7 @@ fn every_seed(check: impl Fn(Accounts, u64) + Sync) {
                     if seed >= first + count {
                         return;
                     }
+                    let _named = Named(seed);
                     check(accounts.clone(), seed);
                 }
             });

@@ -6,4 +6,5 @@ mod faults;
 mod rest;
 mod scenarios;
 mod sessions;
+mod terminal;
 mod world;

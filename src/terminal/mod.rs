@@ -1,0 +1,244 @@
+//! `duologue chat`: two people talk from their terminals, or from a terminal and a browser.
+//!
+//! Owns: the line that is being typed and what is printed above it; without a terminal it reads and
+//! prints plain lines, so that it can be scripted. What the words are is decided in `room`, which is
+//! pure.
+//!
+//! Must not know: the server's parts. It is a client, and speaks through `client`.
+
+mod room;
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+
+use clap::{Args, ValueEnum};
+use rustyline_async::{Readline, ReadlineEvent, SharedWriter};
+use tokio::sync::mpsc;
+use tokio::time::{Duration, timeout};
+
+use self::room::{Order, Room, list};
+use crate::client::{self, Cut, Habits, Keeper, News, Rest};
+use crate::hub::Door;
+use crate::protocol::{ClientEvent, Nothing, Wish};
+
+/// How long the server has to hear the last words.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Lines that were read and not yet acted on; whoever types more waits.
+const TYPED_AHEAD: usize = 16;
+
+/// What `duologue chat` is asked for.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// The server.
+    #[arg(default_value = "http://localhost:3001")]
+    pub server: String,
+    /// Log in with this address; the password is asked for. Without it you come as a guest.
+    #[arg(long)]
+    pub email: Option<String>,
+    /// Come by this door only.
+    #[arg(long, value_enum)]
+    pub door: Option<DoorName>,
+    /// What you would like to talk about, separated by commas.
+    #[arg(long, default_value = "")]
+    pub interests: String,
+    /// The languages you would like to talk in, separated by commas: en,pt-BR.
+    #[arg(long, default_value = "")]
+    pub languages: String,
+}
+
+/// A door, as it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DoorName {
+    /// QUIC.
+    Webtransport,
+    /// TCP.
+    Websocket,
+}
+
+/// Why it ended, or could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No server, or none that lets us in.
+    #[error(
+        "{server}: {source}. Is a Duologue server running there? `duologue` starts one; another address can be named"
+    )]
+    Server {
+        /// Where.
+        server: String,
+        /// What happened.
+        source: client::Error,
+    },
+    /// The terminal cannot be used.
+    #[error("the terminal cannot be used: {0}")]
+    Terminal(String),
+    /// The server ended the session for good.
+    #[error("{0}")]
+    Over(String),
+}
+
+/// Talks until the person has had enough.
+///
+/// # Errors
+/// It could not begin, or the server ended it.
+pub async fn run(options: &Options) -> Result<(), Error> {
+    let server = |source| Error::Server { server: options.server.clone(), source };
+    let password = options.email.as_ref().map(|_| rpassword::prompt_password("Password: ")).transpose();
+    let password = password.map_err(|error| Error::Terminal(error.to_string()))?;
+    let rest = Rest::at(&options.server).await.map_err(server)?;
+    let account = match (&options.email, password) {
+        (Some(email), Some(password)) => rest.login(email, &password).await,
+        _ => rest.guest().await,
+    };
+    let account = account.map_err(server)?;
+    let target = rest.target().await.map_err(server)?;
+    let doors = match options.door {
+        Some(DoorName::Webtransport) => vec![Door::WebTransport],
+        Some(DoorName::Websocket) => vec![Door::WebSocket],
+        None => vec![Door::WebTransport, Door::WebSocket],
+    };
+    let keeper = Keeper::start(&target, &account.token, None, Habits::new(&doors)).await.map_err(server)?;
+    let wish = Wish { interests: list(&options.interests), languages: list(&options.languages), ..Wish::default() };
+    let room = Room::new(&account.user.username, doors, keeper.first_door(), wish);
+    let person = if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        Person::at_a_terminal(&room)?
+    } else {
+        Person::scripted()
+    };
+    talk(keeper, room, person).await
+}
+
+async fn talk(mut keeper: Keeper, mut room: Room, mut person: Person) -> Result<(), Error> {
+    for line in room.welcome() {
+        person.show(&line)?;
+    }
+    let ended = loop {
+        person.prompt(&room.prompt())?;
+        let orders = tokio::select! {
+            biased; // what was heard is shown before what is typed is acted on
+            news = keeper.next() => {
+                let over = || News::Over(client::Error::Connect("the session has ended".to_owned()));
+                match room.hear(news.unwrap_or_else(over)) {
+                    Ok(lines) => lines.into_iter().map(Order::Show).collect(),
+                    Err(why) => break Err(Error::Over(why)),
+                }
+            }
+            line = person.line() => match line? {
+                Some(line) => room.typed(&line),
+                None => vec![Order::Quit],
+            },
+        };
+        let mut quits = false;
+        for order in orders {
+            let done = match order {
+                Order::Say(event) => keeper.say(event),
+                Order::Doors(doors) => keeper.use_doors(&doors),
+                Order::Cut => keeper.cut(Cut::Closed),
+                Order::Show(line) => {
+                    person.show(&line)?;
+                    true
+                }
+                Order::Quit => {
+                    quits = true;
+                    true
+                }
+            };
+            if !done {
+                person.show("* Too much is waiting to be sent. Wait a moment, then try again.")?;
+            }
+        }
+        if quits {
+            break Ok(());
+        }
+    };
+    if ended.is_ok() && room.prompt().contains("looking") {
+        keeper.say(ClientEvent::MatchCancel(Nothing {}));
+    }
+    if ended.is_ok() {
+        keeper.say(ClientEvent::Leave(Nothing {}));
+        // Heard by then, or refused because there was nobody to leave: either will do.
+        let answered = async {
+            while let Some(news) = keeper.next().await {
+                if matches!(news, News::Heard(_)) {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(FAREWELL, answered).await;
+    }
+    person.close();
+    ended
+}
+
+/// Whoever types and reads.
+enum Person {
+    Terminal(Box<Readline>, SharedWriter, String),
+    Script(mpsc::Receiver<String>),
+}
+
+impl Person {
+    fn at_a_terminal(room: &Room) -> Result<Self, Error> {
+        let prompt = room.prompt();
+        let (mut readline, writer) =
+            Readline::new(prompt.clone()).map_err(|error| Error::Terminal(error.to_string()))?;
+        // What was typed is shown again as said, with who said it.
+        readline.should_print_line_on(false, false);
+        Ok(Self::Terminal(Box::new(readline), writer, prompt))
+    }
+
+    fn scripted() -> Self {
+        let (typed, lines) = mpsc::channel(TYPED_AHEAD);
+        // A thread: standard input cannot be waited for otherwise. It ends with the input or the process.
+        std::thread::spawn(move || {
+            for line in std::io::stdin().lock().lines() {
+                let Ok(line) = line else { return };
+                if typed.blocking_send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self::Script(lines)
+    }
+
+    /// The next line; `None`: the person has had enough. Cancel safe.
+    async fn line(&mut self) -> Result<Option<String>, Error> {
+        match self {
+            Self::Script(lines) => Ok(lines.recv().await),
+            Self::Terminal(readline, ..) => match readline.readline().await {
+                Ok(ReadlineEvent::Line(line)) => {
+                    readline.add_history_entry(line.clone());
+                    Ok(Some(line))
+                }
+                Ok(ReadlineEvent::Eof | ReadlineEvent::Interrupted) => Ok(None),
+                Err(error) => Err(Error::Terminal(error.to_string())),
+            },
+        }
+    }
+
+    fn show(&mut self, line: &str) -> Result<(), Error> {
+        let shown = match self {
+            Self::Script(_) => writeln!(std::io::stdout(), "{line}"),
+            Self::Terminal(readline, writer, _) => {
+                let written = writeln!(writer, "{line}");
+                readline.flush().map_err(|error| Error::Terminal(error.to_string()))?;
+                written
+            }
+        };
+        shown.map_err(|error| Error::Terminal(error.to_string()))
+    }
+
+    fn prompt(&mut self, prompt: &str) -> Result<(), Error> {
+        if let Self::Terminal(readline, _, shown) = self
+            && shown != prompt
+        {
+            prompt.clone_into(shown);
+            readline.update_prompt(prompt).map_err(|error| Error::Terminal(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn close(self) {
+        if let Self::Terminal(mut readline, ..) = self {
+            // The terminal is given back when it is dropped, whatever happens here.
+            let _ = readline.flush();
+        }
+    }
+}
