@@ -223,15 +223,21 @@ impl Participant {
     }
 
     /// The client has lost its link and may come back. Someone who waits is not matched meanwhile,
-    /// but keeps their place; a partner is told, or, if this client never heard of the match,
-    /// freed at once and put back at their place in the queue; so is this client when it is back.
+    /// but keeps their place; a partner is told.
     pub fn unlinked(&self) {
         self.person.member.set_door(None);
         self.chat.lobby.step_aside(&self.person);
-        let Some(talk) = self.person.talk() else { return };
-        if talk.is_told() {
+        if let Some(talk) = self.person.talk() {
+            // The partner may have left in this very moment; then there is nobody to tell.
             drop(talk.status(Presence::Reconnecting));
-        } else if talk.end(Ending::Disconnected) {
+        }
+    }
+
+    /// The client has had no link for a while. A partner of whom it never acknowledged to have heard
+    /// is freed and put back at their place in the queue; so is this client when it is back.
+    pub fn missing(&self) {
+        let Some(talk) = self.person.talk() else { return };
+        if !talk.is_told() && talk.end(Ending::Disconnected) {
             self.post(&ServerEvent::Unmatched(talk.unmatched(Ending::Disconnected)));
             self.chat.lobby.put_back(&self.person);
             self.chat.lobby.put_back(talk.partner());

@@ -9,6 +9,8 @@
 //! Must not know: the server's parts. It speaks through `protocol` only.
 
 mod keeper;
+mod keeping;
+mod race;
 mod rest;
 mod wire;
 

@@ -14,7 +14,7 @@ mod report;
 mod run;
 
 pub use self::ledger::{Broken, Ledger};
-pub use self::report::Report;
+pub use self::report::{Report, Times};
 pub use self::run::{Error, run};
 
 use std::path::PathBuf;

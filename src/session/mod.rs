@@ -15,6 +15,7 @@ mod dispatch;
 mod limits;
 mod link;
 mod parking;
+mod parting;
 mod pulse;
 mod register;
 mod run;

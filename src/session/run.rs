@@ -14,6 +14,7 @@ use tracing::{Instrument, debug, info_span};
 use super::core::Core;
 use super::dispatch;
 use super::link::{Link, LinkEnd, Reader, Writer};
+use super::parting::{FAREWELL, part};
 use super::pulse::{Due, Pulse};
 use super::register::{Entry, Held, Sessions};
 use crate::chat::accounts;
@@ -23,13 +24,12 @@ use crate::protocol::{
     MAX_TEXT, PROTOCOL, Refusal, ServerEvent, millis,
 };
 
-/// How long a farewell, with what was still queued, may take to be written.
-const FAREWELL: Duration = Duration::from_secs(2);
-/// How long a client has to close its side after the farewell.
-const LINGER: Duration = Duration::from_secs(1);
 /// How long a link that was asked to give its session away waits for the taker before it counts
 /// the session as unlinked.
 const HANDED_OVER: Duration = Duration::from_secs(3);
+
+/// How long a client without a link may leave a partner waiting of whom it does not know.
+const MISSING: Duration = Duration::from_secs(2);
 
 /// Why a link's loops have ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -196,11 +196,18 @@ impl Sessions {
         });
         let Some(outbox) = outbox else { return };
         let _place = self.0.parking.enter(&outbox);
-        tokio::select! {
-            biased; // a link that has come wins over a window that has just passed
-            () = taken.cancelled() => return,
-            () = outbox.ended() => {}
-            () = sleep(self.0.settings.session.resume_window) => {}
+        let window = self.0.settings.session.resume_window;
+        let missing = window.min(MISSING);
+        for (wait, then_missing) in [(missing, true), (window - missing, false)] {
+            tokio::select! {
+                biased; // a link that has come wins over a window that has just passed
+                () = taken.cancelled() => return,
+                () = outbox.ended() => break,
+                () = sleep(wait) => {}
+            }
+            if then_missing {
+                entry.while_parked(&taken, |core| core.participant.missing());
+            }
         }
         if entry.give_up(&taken) {
             debug!("nobody came back; the session ends");
@@ -345,22 +352,6 @@ async fn write<W: Writer>(writer: &mut W, batch: &Batch, deadline: Duration) -> 
         Ok(written) => written,
         Err(_late) => Err(LinkEnd::Lost("a write took too long".to_owned())),
     }
-}
-
-async fn farewell<W: Writer>(writer: W, closing: &Closing) {
-    // A client that does not even read its farewell is not waited for.
-    let _ = timeout(FAREWELL, writer.close(closing)).await;
-}
-
-/// Says farewell, and reads on until the client has closed its side: closing a TCP socket with
-/// input unread resets it, and the farewell would be lost on the way. After a frame over the limit
-/// a reader can only wait.
-async fn part<R: Reader, W: Writer>(mut reader: R, writer: W, closing: &Closing) {
-    farewell(writer, closing).await;
-    if closing.code == CloseReason::TooBig.code() {
-        return sleep(LINGER).await;
-    }
-    let _ = timeout(LINGER, async { while reader.recv().await.is_ok() {} }).await;
 }
 
 /// Why a link gets no session.

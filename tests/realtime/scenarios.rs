@@ -250,7 +250,7 @@ async fn one_person_is_never_their_own_partner() {
 }
 
 #[tokio::test]
-async fn whoever_vanishes_before_hearing_of_a_match_frees_the_partner_at_once() {
+async fn whoever_vanishes_before_hearing_of_a_match_frees_the_partner_soon() {
     let world = World::new().await;
     let mut waiting = world.client(Door::WebSocket).await;
     waiting.send(&find()).await.unwrap();
@@ -261,10 +261,33 @@ async fn whoever_vanishes_before_hearing_of_a_match_frees_the_partner_at_once() 
     ghost.wire().send(frame.into()).await.unwrap();
     matched(&mut waiting).await;
     ghost.cut();
+    // It may be back in a moment; the partner is not left waiting for the whole window.
+    expect(&mut waiting, "user:status").await;
     expect(&mut waiting, "user:unmatched").await;
     expect(&mut waiting, "user:matching").await;
     let mut next = world.client(Door::WebTransport).await;
     next.send(&find()).await.unwrap();
     assert_eq!(matched(&mut waiting).await.matched_user, next.established().user);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_lost_right_after_the_match_does_not_end_the_talk() {
+    let world = World::new().await;
+    let mut one = world.client(Door::WebSocket).await;
+    let mut other = world.client(Door::WebTransport).await;
+    one.send(&find()).await.unwrap();
+    expect(&mut one, "user:matching").await;
+    other.send(&find()).await.unwrap();
+    matched(&mut one).await;
+    // Cut before it has acknowledged that it heard of the match.
+    other.cut();
+    expect(&mut one, "user:status").await;
+    other.resume(Door::WebSocket).await.unwrap();
+    assert_eq!(other.established().state, Doing::Talking);
+    until(&mut other, "user:matched").await;
+    expect(&mut one, "user:status").await;
+    one.send(&message("m", "still there?")).await.unwrap();
+    assert_eq!(hear(&mut other).await.0, "m");
     world.stop().await;
 }

@@ -39,6 +39,16 @@ test("the door in use can be asked for: it is kept from then on", async (t) => {
   assert.equal(person.door, "websocket");
 });
 
+test("WebTransport that opens too late for the race is moved to a moment later", async (t) => {
+  const world = new World(t);
+  const person = world.person("ann");
+  person.network.udp.delayMs = 400;
+  await world.until(person.client.connect());
+  assert.equal(person.door, "websocket");
+  await world.see("WebTransport", () => person.door === "webtransport", 8000);
+  assert.deepEqual(person.moves, [["websocket", "webtransport", "better"]]);
+});
+
 test("of two moves at once the later one counts", async (t) => {
   const world = new World(t);
   const [ann] = await world.pair();

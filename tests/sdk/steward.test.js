@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DAMPED_MS, FIRST_MS, MOST_MS, Steward, WORTH_MS } from "../../web-demo/sdk/link/steward.js";
+import { DAMPED_MS, FIRST_MS, MOST_MS, SLOW_MS, Steward, WORTH_MS } from "../../web-demo/sdk/link/steward.js";
 import { Random } from "./support/random.js";
 
 const BETTER = ["webtransport"];
@@ -29,6 +29,19 @@ test("first after 15 s, then in twice the time after each failure, up to 5 min",
   assert.deepEqual(waits, [15, 30, 60, 120, 240, 300, 300].map((seconds) => seconds * 1000));
   assert.equal(FIRST_MS, waits[0]);
   assert.equal(MOST_MS, waits.at(-1));
+});
+
+test("a door that may only have been slow is tried again soon, once, and not after a mistake", () => {
+  const steward = plain();
+  steward.linked(BETTER, undefined, 0, true);
+  assert.equal(steward.dueAt, SLOW_MS);
+  steward.begin(SLOW_MS);
+  steward.failed(SLOW_MS);
+  assert.equal(steward.dueAt, SLOW_MS + FIRST_MS);
+  steward.linked([], "better", 30_000);
+  steward.ended(31_000);
+  steward.linked(BETTER, "lost", 31_000, true);
+  assert.equal(steward.dueAt, 31_000 + 2 * FIRST_MS);
 });
 
 test("each wait is a quarter shorter or longer by chance", () => {

@@ -95,11 +95,12 @@ export class Keeper {
    */
   linked(door, why) {
     const now = performance.now();
+    const slow = this.#race?.undecided && why !== "silent";
     // What happens to this link from now on is no matter of the race that made it.
     this.#race = null;
     this.#linkedAt = now;
     if (why === "silent") this.#steward.ended(now);
-    this.#steward.linked(this.#doors.better(door), why, now);
+    this.#steward.linked(this.#doors.better(door), why, now, slow);
     this.#arm();
   }
 

@@ -84,6 +84,11 @@ export class Race {
     }
   }
 
+  /** Doors that have neither opened nor failed: they may only be slow. */
+  get undecided() {
+    return this.#underWay > 0;
+  }
+
   /**
    * More depends on it now: these doors are tried too, the first of them at once.
    * @param {import("./link.js").Door[]} doors

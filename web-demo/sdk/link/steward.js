@@ -4,7 +4,8 @@
  *
  * The rule. On a door that is not the preferred one, a better one is tried beside it: 15 s after the
  * link was made, and after each failure in twice the time, up to 5 min; each wait a quarter shorter
- * or longer by chance. A sign that the network changed brings that forward, but not to less than the
+ * or longer by chance. One that had not failed when another had won may only have been slow (a busy
+ * machine, a server that was just starting): it is tried once more after 2 s. A sign that the network changed brings that forward, but not to less than the
  * first wait since the last try. The session moves when the better link answers its hello. If that
  * link dies within 2 min, moving was a mistake: the first wait is doubled from then on, up to 30 min;
  * a link that lasts longer resets it. A door that the app asked for is kept as long as its link lives.
@@ -12,6 +13,8 @@
 
 /** Wait before the first try. */
 export const FIRST_MS = 15_000;
+/** Wait before a door is tried again that may only have been slow. */
+export const SLOW_MS = 2_000;
 /** Failures do not make the waits longer than this. */
 export const MOST_MS = 5 * 60_000;
 /** A link that was moved to and lasts less was not worth it. */
@@ -46,12 +49,14 @@ export class Steward {
    * @param {import("../types.js").DoorName[]} better the doors that are preferred to its door
    * @param {string | undefined} why it moved there: `better`, `asked`, or anything else
    * @param {number} now
+   * @param {boolean} [slow] a better one may still have opened when this one had won
    */
-  linked(better, why, now) {
+  linked(better, why, now, slow = false) {
     this.#better = better;
     this.#kept = why === "asked";
     this.#movedAt = why === "better" ? now : null;
-    this.#waitMs = this.#firstMs;
+    // Not after a mistake: then being slow is no excuse.
+    this.#waitMs = slow && this.#firstMs === FIRST_MS ? SLOW_MS : this.#firstMs;
     // Every door was tried for it.
     if (why === undefined || why === "lost") this.#triedAt = now;
     this.#schedule(now);

@@ -1,0 +1,362 @@
+//! The task behind a keeper: reads, writes, beats, and mends the link.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::keeper::{Cut, Habits, News, Order};
+use super::race::{OPEN_DEADLINE, race};
+use super::{Client, Error, Wire};
+use crate::hub::Door;
+use crate::protocol::{Beat, ClientEvent, Encoded, Lane, ServerEvent, ServerFrame};
+
+/// An acknowledgement goes out this long after the frame it is for (the contract's number) ...
+const ACK_AFTER: Duration = Duration::from_millis(50);
+/// ... or at once with so many owed.
+const ACK_EVERY: u64 = 32;
+/// Waits between attempts: up to the first, then doubling up to the last, with full jitter.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LAST_WAIT: Duration = Duration::from_secs(10);
+/// An abandoned link is kept open, and unread, for so long.
+const ABANDONED: Duration = Duration::from_secs(10);
+/// A silent link is dead after so many beats; others are tried beside it a little before.
+const DEAD: f64 = 2.25;
+const SUSPECT: f64 = 1.5;
+
+type Opening = Pin<Box<dyn Future<Output = Result<(Wire, Door), Error>> + Send>>;
+
+/// What is known of the link of the moment.
+struct Link {
+    heard: Instant,
+    pinged: Instant,
+    since: Instant,
+}
+
+/// A keeper at work.
+pub(super) struct Keeping {
+    client: Client,
+    dice: StdRng,
+    habits: Habits,
+    orders: mpsc::Receiver<Order>,
+    news: mpsc::Sender<News>,
+    linked: bool,
+    door: Door,
+    /// Another link on its way, beside the one of the moment or in place of it.
+    opening: Option<Opening>,
+    link: Link,
+    ack_at: Option<Instant>,
+    lost_at: Instant,
+    /// Links tried in vain since the last that stood.
+    attempts: u32,
+    look_back_at: Option<Instant>,
+    abandoned: Vec<(Instant, Wire)>,
+    began: Instant,
+}
+
+/// Why a keeper's work ends.
+enum Stop {
+    /// Nobody holds the handle any more.
+    Dropped,
+    /// The session cannot go on.
+    Over(Error),
+}
+
+impl Keeping {
+    pub(super) fn new(
+        client: Client,
+        habits: Habits,
+        door: Door,
+        orders: mpsc::Receiver<Order>,
+        news: mpsc::Sender<News>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            client,
+            dice: habits.seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64),
+            habits,
+            orders,
+            news,
+            linked: true,
+            door,
+            opening: None,
+            link: Link { heard: now, pinged: now, since: now },
+            ack_at: None,
+            lost_at: now,
+            attempts: 0,
+            look_back_at: None,
+            abandoned: Vec::new(),
+            began: now,
+        }
+    }
+
+    /// Until the session is over or nobody holds the handle.
+    pub(super) async fn run(mut self) {
+        loop {
+            let stopped = match self.step().await {
+                Ok(()) => continue,
+                Err(stopped) => stopped,
+            };
+            if let Stop::Over(error) = stopped {
+                // A handle that is gone needs no last words.
+                let _ = self.news.send(News::Over(error)).await;
+            }
+            return;
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), Stop> {
+        let due = self.due();
+        tokio::select! {
+            biased; // orders are few and must not wait behind a flood of frames
+            order = self.orders.recv() => match order {
+                None => Err(Stop::Dropped),
+                Some(Order::Say(event)) => self.said(&event).await,
+                Some(Order::Cut(how)) => self.cut(how).await,
+                Some(Order::Move(doors)) => {
+                    self.habits.doors = doors;
+                    self.reach(Duration::ZERO);
+                    Ok(())
+                }
+            },
+            opened = async { self.opening.as_mut().expect("looked at below").await }, if self.opening.is_some() => {
+                self.opening = None;
+                match opened {
+                    Ok((wire, door)) => self.adopt(wire, door).await,
+                    Err(error) => self.failed(&error).await,
+                }
+            }
+            frame = self.client.wire.recv(), if self.linked => self.frame(frame).await,
+            () = sleep_until(due) => self.tick().await,
+        }
+    }
+
+    /// When the next tick is needed.
+    fn due(&self) -> Instant {
+        let mut due = self.abandoned.first().map_or(Instant::now() + Duration::from_secs(3600), |(until, _)| *until);
+        if self.linked {
+            let beat = self.habits.beat;
+            due = due.min(self.next_ping()).min(self.link.heard + beat.mul_f64(DEAD));
+            if self.opening.is_none() {
+                due = due.min(self.link.heard + beat.mul_f64(SUSPECT));
+            }
+            if let Some(at) = self.ack_at {
+                due = due.min(at);
+            }
+            if let Some(at) = self.look_back_at {
+                due = due.min(at);
+            }
+        }
+        due
+    }
+
+    /// After a whole beat of silence, then each quarter of one: pings go as datagrams, and each may
+    /// be lost.
+    fn next_ping(&self) -> Instant {
+        let beat = self.habits.beat;
+        (self.link.heard + beat).max(self.link.pinged + beat / 4)
+    }
+
+    async fn tick(&mut self) -> Result<(), Stop> {
+        let now = Instant::now();
+        self.abandoned.retain(|(until, _)| *until > now);
+        if !self.linked {
+            return Ok(());
+        }
+        let silent = now - self.link.heard;
+        let beat = self.habits.beat;
+        if silent >= beat.mul_f64(DEAD) {
+            return self.lost("the server is silent").await;
+        }
+        if silent >= beat.mul_f64(SUSPECT) && self.opening.is_none() {
+            // Another door first: what is silent is more likely the path than the server.
+            let mut doors = self.habits.doors.clone();
+            doors.sort_by_key(|door| *door == self.door);
+            self.opening = Some(Box::pin(race(self.client.target.clone(), doors, Duration::ZERO)));
+        }
+        if self.ack_at.is_some_and(|at| at <= now) {
+            self.ack_at = None;
+            let written = timeout(OPEN_DEADLINE, self.client.acknowledge()).await;
+            return self.written(written).await;
+        }
+        if now >= self.next_ping() {
+            self.link.pinged = now;
+            return self.ping().await;
+        }
+        if self.look_back_at.is_some_and(|at| at <= now) {
+            self.look_back_at = self.habits.look_back.map(|wait| now + wait);
+            if self.opening.is_none() {
+                let preferred = vec![self.habits.doors[0]];
+                self.opening = Some(Box::pin(race(self.client.target.clone(), preferred, Duration::ZERO)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn ping(&mut self) -> Result<(), Stop> {
+        let t = self.began.elapsed().as_secs_f64() * 1000.0;
+        let ping = Encoded::from(&ClientEvent::Ping(Beat { t }));
+        let written = timeout(OPEN_DEADLINE, self.client.wire.send_event(&ping, None, None)).await;
+        self.written(written).await
+    }
+
+    async fn said(&mut self, event: &ClientEvent) -> Result<(), Stop> {
+        if !self.linked {
+            let event = Encoded::from(event);
+            if event.lane == Lane::Reliable {
+                self.client.outbound.push(event);
+            }
+            return Ok(());
+        }
+        let written = timeout(OPEN_DEADLINE, self.client.send(event)).await;
+        self.written(written).await
+    }
+
+    async fn written(&mut self, written: Result<Result<(), Error>, impl Sized>) -> Result<(), Stop> {
+        match written {
+            Ok(Ok(())) => Ok(()),
+            // Why it ended is read, not written: a farewell may wait to be read.
+            Ok(Err(_)) => match timeout(ACK_AFTER, self.client.wire.recv()).await {
+                Ok(frame) => self.frame(frame).await,
+                Err(_nothing) => self.lost("nothing can be written").await,
+            },
+            Err(_late) => self.lost("a write took too long").await,
+        }
+    }
+
+    async fn frame(&mut self, frame: Result<ServerFrame, Error>) -> Result<(), Stop> {
+        let taken = match frame {
+            Ok(frame) => {
+                self.link.heard = Instant::now();
+                // The link is alive after all; what was begun beside it is not needed, unless it is
+                // the way back to the preferred door, or one that was asked for.
+                if self.opening.is_some() && self.habits.doors.first() == Some(&self.door) {
+                    self.opening = None;
+                }
+                self.client.take(frame).await
+            }
+            Err(error) => Err(error),
+        };
+        match taken {
+            Ok(event) => {
+                if self.client.owed() >= ACK_EVERY {
+                    self.ack_at = Some(Instant::now());
+                } else if self.client.owed() > 0 && self.ack_at.is_none() {
+                    self.ack_at = Some(Instant::now() + ACK_AFTER);
+                }
+                match event {
+                    Some(ServerEvent::Pong(Beat { t })) => {
+                        let now = self.began.elapsed().as_secs_f64() * 1000.0;
+                        let trip = Duration::try_from_secs_f64((now - t) / 1000.0).unwrap_or_default();
+                        self.tell(News::RoundTrip(trip)).await
+                    }
+                    Some(event) => self.tell(News::Heard(event)).await,
+                    None => Ok(()),
+                }
+            }
+            Err(error @ (Error::Gap(..) | Error::Frame(_))) => Err(Stop::Over(error)),
+            Err(Error::Closing(closing)) if closing.reconnect => {
+                let wait = Duration::from_millis(closing.retry_after_ms.unwrap_or(0));
+                self.parted(closing.message, wait).await
+            }
+            Err(error @ Error::Closing(_)) => Err(Stop::Over(error)),
+            Err(error) => self.lost(&error.to_string()).await,
+        }
+    }
+
+    async fn cut(&mut self, how: Cut) -> Result<(), Stop> {
+        if let Cut::Asleep(time) = how {
+            sleep(time).await;
+            return Ok(());
+        }
+        if !self.linked {
+            return Ok(());
+        }
+        let wire = std::mem::replace(&mut self.client.wire, Wire::Cut);
+        if how == Cut::Abandoned {
+            self.abandoned.push((Instant::now() + ABANDONED, wire));
+        }
+        self.lost("cut on purpose").await
+    }
+
+    /// The link is gone without a farewell.
+    async fn lost(&mut self, why: &str) -> Result<(), Stop> {
+        self.parted(why.to_owned(), Duration::ZERO).await
+    }
+
+    async fn parted(&mut self, why: String, at_least: Duration) -> Result<(), Stop> {
+        self.client.wire.cut();
+        if self.linked {
+            self.linked = false;
+            self.lost_at = Instant::now();
+            // A link that stood for a while proves the service well.
+            if self.link.since.elapsed() >= Duration::from_secs(2) {
+                self.attempts = 0;
+            }
+        }
+        self.ack_at = None;
+        self.look_back_at = None;
+        let wait = at_least.max(self.backoff());
+        self.reach(wait);
+        self.tell(News::Unlinked { why }).await
+    }
+
+    fn reach(&mut self, wait: Duration) {
+        self.opening = Some(Box::pin(race(self.client.target.clone(), self.habits.doors.clone(), wait)));
+    }
+
+    fn backoff(&mut self) -> Duration {
+        let ceiling = FIRST_WAIT.saturating_mul(1 << self.attempts.min(10)).min(LAST_WAIT);
+        self.attempts += 1;
+        ceiling.mul_f64(self.dice.random())
+    }
+
+    /// No door opened, or the hello was not answered.
+    async fn failed(&mut self, error: &Error) -> Result<(), Stop> {
+        if self.linked {
+            // It was tried beside a link that stands; that one is judged by its own silence.
+            return Ok(());
+        }
+        self.parted(error.to_string(), Duration::ZERO).await
+    }
+
+    /// The session goes on over a link that is open now.
+    async fn adopt(&mut self, wire: Wire, door: Door) -> Result<(), Stop> {
+        let greeted = timeout(OPEN_DEADLINE, self.client.go_on(wire)).await;
+        match greeted {
+            Ok(Ok(())) => {}
+            Ok(Err(Error::Closing(closing))) if !closing.reconnect => return Err(Stop::Over(Error::Closing(closing))),
+            Ok(Err(Error::Closing(closing))) => {
+                let wait = Duration::from_millis(closing.retry_after_ms.unwrap_or(0));
+                return self.parted(closing.message, wait).await;
+            }
+            Ok(Err(error @ Error::Gap(..))) => return Err(Stop::Over(error)),
+            // The hello may have been taken: then the link of the moment is closed as superseded,
+            // which is no refusal of the session.
+            Ok(Err(error)) => return self.lost(&error.to_string()).await,
+            Err(_late) => return self.lost("the hello was not answered").await,
+        }
+        let now = Instant::now();
+        let gap = if self.linked { Duration::ZERO } else { now - self.lost_at };
+        let was = std::mem::replace(&mut self.door, door);
+        self.linked = true;
+        self.attempts = 0;
+        self.ack_at = None;
+        self.link = Link { heard: now, pinged: now, since: now };
+        let away = self.habits.doors.first() != Some(&door);
+        self.look_back_at = self.habits.look_back.filter(|_| away).map(|wait| now + wait);
+        if !self.client.established().resumed {
+            let lost = self.client.established().lost;
+            self.tell(News::Anew(lost)).await?;
+        }
+        self.tell(News::Linked { door, was: Some(was), gap }).await
+    }
+
+    async fn tell(&mut self, news: News) -> Result<(), Stop> {
+        self.news.send(news).await.map_err(|_| Stop::Dropped)
+    }
+}
