@@ -63,7 +63,8 @@ fn settings(folder: &std::path::Path) -> config::Config {
 async fn meet(rest: &Rest, target: &Target, network: &Network, doors: &[Door], interest: &str) -> Pair {
     let habits = Habits { look_back: Some(Duration::from_secs(1)), ..Habits::new(doors) };
     let near = Party { target: network.target(target), token: rest.guest().await.unwrap().token, habits };
-    let far = Party { target: target.clone(), habits: Habits::new(&[WebSocket]), token: rest.guest().await.unwrap().token };
+    let far =
+        Party { target: target.clone(), habits: Habits::new(&[WebSocket]), token: rest.guest().await.unwrap().token };
     Pair::meet([near, far], interest, 64).await.unwrap()
 }
 
@@ -90,7 +91,9 @@ async fn udp_block(rest: &Rest, target: &Target) {
 }
 
 async fn resume(rest: &Rest, target: &Target) {
-    println!("from a link lost to the session on the next one ({CUTS} cuts; the first wait, at random up to 100 ms, is part of it)");
+    println!(
+        "from a link lost to the session on the next one ({CUTS} cuts; the first wait, at random up to 100 ms, is part of it)"
+    );
     for door in [WebTransport, WebSocket] {
         let network = Network::before(target, 2).await.unwrap();
         let mut pair = meet(rest, target, &network, &[door], &format!("cut {door:?}")).await;

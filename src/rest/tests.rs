@@ -253,6 +253,28 @@ async fn files_are_fetched_once() {
 }
 
 #[tokio::test]
+async fn files_are_pressed_for_those_who_can_unpress_them() {
+    let service = Service::with(&[]).await;
+    let fetch = async |encoding: &str| {
+        let request = Request::get("/sdk/duologue.js").header("accept-encoding", encoding).body(Body::empty()).unwrap();
+        let (parts, body) = service.router.clone().oneshot(request).await.unwrap().into_parts();
+        (parts.headers, to_bytes(body, usize::MAX).await.unwrap())
+    };
+    let (plain, whole) = fetch("gzip, br;q=0").await;
+    assert!(!plain.contains_key("content-encoding"));
+    for _ in 0..2 {
+        let (pressed, less) = fetch("gzip, deflate, br").await;
+        assert_eq!(pressed["content-encoding"], "br");
+        assert_eq!(pressed["vary"], "accept-encoding");
+        assert_ne!(pressed[ETAG], plain[ETAG], "a cache must not take one for the other");
+        assert!(less.len() * 2 < whole.len());
+        let mut out = Vec::new();
+        brotli::BrotliDecompress(&mut &less[..], &mut out).unwrap();
+        assert_eq!(out, whole);
+    }
+}
+
+#[tokio::test]
 async fn only_tls_asks_for_tls() {
     let service = Service::with(&[]).await;
     let router = service.router.clone().layer(Extension(Secure(true)));
