@@ -17,7 +17,7 @@ use duologue::server::Server;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-const BLOCKS: usize = 60;
+const BLOCKS: usize = 40;
 const CUTS: usize = 200;
 const TALK: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -169,7 +169,7 @@ async fn idle(rest: &Rest, target: &Target) {
 
 /// What a session keeps while its client is away.
 async fn parked(rest: &Rest, target: &Target) {
-    const SESSIONS: usize = 2_000;
+    const SESSIONS: usize = 1_000;
     for door in [WebSocket, WebTransport] {
         let before = resident_bytes();
         for _ in 0..SESSIONS {

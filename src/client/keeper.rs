@@ -23,6 +23,11 @@ use crate::protocol::{ClientEvent, Established, Lost, ServerEvent};
 /// Orders and news that wait at most. A full queue of orders refuses; a full queue of news makes the
 /// keeper wait, and with it the server.
 const QUEUE: usize = 1024;
+/// A first link that does not come about is tried again so often, each time after so much more: one
+/// that is lost in its first moment says nothing of the server.
+const TRIES: u32 = 2;
+const AGAIN: Duration = Duration::from_millis(250);
+
 /// How a keeper behaves.
 #[derive(Debug, Clone)]
 pub struct Habits {
@@ -111,15 +116,35 @@ impl Keeper {
     /// # Errors
     /// No door opens, or the server refuses.
     pub async fn start(target: &Target, token: &str, device: Option<&str>, habits: Habits) -> Result<Self, Error> {
-        let (wire, door) = race(target.clone(), habits.doors.clone(), Duration::ZERO).await?;
-        let begun = timeout(OPEN_DEADLINE, Client::begin(target, wire, token, device)).await;
-        let client = begun.map_err(|_| Error::Timeout(OPEN_DEADLINE))??;
+        let mut tries = 0;
+        let (client, door) = loop {
+            match Self::begin(target, token, device, &habits.doors, AGAIN * tries).await {
+                Ok(begun) => break begun,
+                Err(error @ (Error::Connect(_) | Error::Ended(_) | Error::Timeout(_))) if tries == TRIES => {
+                    return Err(error);
+                }
+                Err(Error::Connect(_) | Error::Ended(_) | Error::Timeout(_)) => tries += 1,
+                Err(refused) => return Err(refused),
+            }
+        };
         let established = client.established().clone();
         let (orders, taken) = mpsc::channel(QUEUE);
         let (tell, news) = mpsc::channel(QUEUE);
         let keeping = Keeping::new(client, habits, door, taken, tell);
         let task = TaskTracker::new().spawn(keeping.run());
         Ok(Self { orders, news, established, door, _task: AbortOnDropHandle::new(task) })
+    }
+
+    async fn begin(
+        target: &Target,
+        token: &str,
+        device: Option<&str>,
+        doors: &[Door],
+        wait: Duration,
+    ) -> Result<(Client, Door), Error> {
+        let (wire, door) = race(target.clone(), doors.to_vec(), wait).await?;
+        let begun = timeout(OPEN_DEADLINE, Client::begin(target, wire, token, device)).await;
+        Ok((begun.map_err(|_| Error::Timeout(OPEN_DEADLINE))??, door))
     }
 
     /// What the server said when the session began.

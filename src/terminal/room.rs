@@ -68,7 +68,7 @@ impl Room {
 
     /// What is shown first.
     pub(super) fn welcome(&self) -> Vec<String> {
-        vec![format!("You are {}. /find looks for someone to talk to, /help tells the rest.", self.me)]
+        vec![format!("You are {}. /find looks for someone, /help tells the rest.", self.me)]
     }
 
     /// What stands before the line that is being typed.
