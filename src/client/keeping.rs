@@ -24,6 +24,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LAST_WAIT: Duration = Duration::from_secs(10);
 /// An abandoned link is kept open, and unread, for so long.
 const ABANDONED: Duration = Duration::from_secs(10);
+/// After a door that did not open beside a silent link, the next is tried so much later.
+const AGAIN_BESIDE: Duration = Duration::from_millis(500);
 /// A silent link is dead after so many beats; others are tried beside it a little before.
 const DEAD: f64 = 2.25;
 const SUSPECT: f64 = 1.5;
@@ -54,6 +56,8 @@ pub(super) struct Keeping {
     /// Links tried in vain since the last that stood.
     attempts: u32,
     look_back_at: Option<Instant>,
+    /// No other door is tried beside the link before.
+    not_before: Instant,
     abandoned: Vec<(Instant, Wire)>,
     began: Instant,
 }
@@ -89,6 +93,7 @@ impl Keeping {
             lost_at: now,
             attempts: 0,
             look_back_at: None,
+            not_before: now,
             abandoned: Vec::new(),
             began: now,
         }
@@ -142,7 +147,7 @@ impl Keeping {
             let beat = self.habits.beat;
             due = due.min(self.next_ping()).min(self.link.heard + beat.mul_f64(DEAD));
             if self.opening.is_none() {
-                due = due.min(self.link.heard + beat.mul_f64(SUSPECT));
+                due = due.min((self.link.heard + beat.mul_f64(SUSPECT)).max(self.not_before));
             }
             if let Some(at) = self.ack_at {
                 due = due.min(at);
@@ -172,7 +177,7 @@ impl Keeping {
         if silent >= beat.mul_f64(DEAD) {
             return self.lost("the server is silent").await;
         }
-        if silent >= beat.mul_f64(SUSPECT) && self.opening.is_none() {
+        if silent >= beat.mul_f64(SUSPECT) && self.opening.is_none() && now >= self.not_before {
             // Another door first: what is silent is more likely the path than the server.
             let mut doors = self.habits.doors.clone();
             doors.sort_by_key(|door| *door == self.door);
@@ -319,6 +324,7 @@ impl Keeping {
     async fn failed(&mut self, error: &Error) -> Result<(), Stop> {
         if self.linked {
             // It was tried beside a link that stands; that one is judged by its own silence.
+            self.not_before = Instant::now() + AGAIN_BESIDE;
             return Ok(());
         }
         self.parted(error.to_string(), Duration::ZERO).await
@@ -330,6 +336,8 @@ impl Keeping {
         match greeted {
             Ok(Ok(())) => {}
             Ok(Err(Error::Closing(closing))) if !closing.reconnect => return Err(Stop::Over(Error::Closing(closing))),
+            // Refused for now, beside a link that may be alive.
+            Ok(Err(error @ Error::Closing(_))) if self.linked => return self.failed(&error).await,
             Ok(Err(Error::Closing(closing))) => {
                 let wait = Duration::from_millis(closing.retry_after_ms.unwrap_or(0));
                 return self.parted(closing.message, wait).await;

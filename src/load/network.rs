@@ -23,7 +23,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +33,8 @@ use crate::client::{Server, Target};
 const PIECE: usize = 16 * 1024;
 /// Pieces on their way in one direction of a stream; more wait in the sender's kernel.
 const ON_THE_WAY: usize = 64;
+/// A UDP client of whom nothing came back for so long is forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 /// A packet that would wait longer than this before a narrow line is dropped.
 const LONGEST_QUEUE: Duration = Duration::from_millis(500);
 /// What a loss costs a stream beside the round trip: TCP's shortest retransmission timeout.
@@ -287,11 +289,13 @@ async fn way_out(shared: &Arc<Shared>, front: &Arc<UdpSocket>, client: SocketAdd
     shared.spawn(async move {
         let carry = async {
             let mut packet = vec![0; PIECE];
-            while let Ok((length, _)) = answers.recv_from(&mut packet).await {
+            while let Ok(Ok((length, _))) = timeout(FORGOTTEN, answers.recv_from(&mut packet)).await {
                 pump.forward(Way::Down, &front, client, &packet[..length]);
             }
         };
-        gone.run_until_cancelled(carry).await;
+        if gone.run_until_cancelled(carry).await.is_some() {
+            pump.backs().remove(&client);
+        }
     });
     Ok(back)
 }
@@ -303,7 +307,11 @@ async fn relay_streams(
     blows: watch::Receiver<(u64, Blow)>,
 ) {
     loop {
-        let Ok((client, _)) = listener.accept().await else { continue };
+        let Ok((client, _)) = listener.accept().await else {
+            // No more sockets: they come back when connections end.
+            sleep_until(Instant::now() + RETRANSMISSION).await;
+            continue;
+        };
         let mut blows = blows.clone();
         blows.mark_unchanged();
         let relay = Arc::clone(&shared);

@@ -270,6 +270,8 @@ impl Couple {
             };
             tally.note(pair.take(side, news)?);
         }
+        // Whatever came twice or too much comes by now.
+        pair.listen(Duration::from_millis(500)).await?;
         let broken = pair.broken();
         pair.part().await;
         Ok(broken)

@@ -11,7 +11,6 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::outbox::Outbox;
 use crate::protocol::{CloseReason, Closing, Lost, Resume, SessionId, SessionKey, UserId};
 
 /// Sessions of which is remembered why they ended; some 100 bytes each.
@@ -30,7 +29,8 @@ struct Inner {
 #[derive(Default)]
 struct Waiting {
     next: u64,
-    outboxes: BTreeMap<u64, Outbox>,
+    /// Oldest first.
+    sessions: BTreeMap<u64, Box<dyn Fn() -> bool + Send>>,
 }
 
 #[derive(Default)]
@@ -51,19 +51,28 @@ impl Parking {
         Self(Arc::new(Inner { most, waiting: Mutex::default(), gone: Mutex::default() }))
     }
 
-    /// Takes a place for the session with this outbox.
-    pub(super) fn enter(&self, outbox: &Outbox) -> Place {
-        let (number, given_up) = {
+    /// Takes a place for a session. `give_way` ends it with [`crowded`], unless its client has come
+    /// back in this very moment (false).
+    pub(super) fn enter(&self, give_way: impl Fn() -> bool + Send + 'static) -> Place {
+        let number = {
             let mut waiting = self.waiting();
             let number = waiting.next;
             waiting.next += 1;
-            waiting.outboxes.insert(number, outbox.clone());
-            let over = waiting.outboxes.len() > self.0.most;
-            (number, over.then(|| waiting.outboxes.pop_first()).flatten())
+            waiting.sessions.insert(number, Box::new(give_way));
+            number
         };
-        if let Some((_, outbox)) = given_up {
-            let message = "Too many sessions wait for their clients; this one waited longest.";
-            outbox.end(Closing::because(CloseReason::Draining, message));
+        loop {
+            // Outside the lock: giving way takes the session's own.
+            let longest = {
+                let mut waiting = self.waiting();
+                let over = waiting.sessions.len() > self.0.most;
+                over.then(|| waiting.sessions.pop_first()).flatten()
+            };
+            match longest {
+                // Whoever has come back is not among those who wait any more.
+                Some((_, give_way)) if !give_way() => {}
+                _ => break,
+            }
         }
         Place { parking: self.clone(), number }
     }
@@ -100,25 +109,51 @@ impl Parking {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.parking.waiting().outboxes.remove(&self.number);
+        self.parking.waiting().sessions.remove(&self.number);
     }
+}
+
+/// The farewell of whoever has to give way.
+pub(super) fn crowded() -> Closing {
+    Closing::because(CloseReason::Draining, "Too many sessions wait for their clients; this one waited longest.")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbox::Outbox;
 
     #[test]
     fn over_the_bound_whoever_has_waited_longest_is_ended() {
         let parking = Parking::new(2);
-        let outboxes = [(); 4].map(|()| Outbox::new(1000));
-        let first = parking.enter(&outboxes[0]);
-        let _second = parking.enter(&outboxes[1]);
+        let outboxes = [(); 6].map(|()| Outbox::new(1000));
+        let enter = |index: usize| {
+            let outbox = outboxes[index].clone();
+            parking.enter(move || {
+                outbox.end(crowded());
+                true
+            })
+        };
+        let first = enter(0);
+        let _second = enter(1);
         drop(first);
-        let _third = parking.enter(&outboxes[2]);
+        let _third = enter(2);
         assert!(outboxes.iter().all(|outbox| !outbox.has_ended()));
-        let _fourth = parking.enter(&outboxes[3]);
-        assert_eq!(outboxes.each_ref().map(Outbox::has_ended), [false, true, false, false]);
+        let _fourth = enter(3);
+        assert_eq!(outboxes.each_ref().map(Outbox::has_ended), [false, true, false, false, false, false]);
+    }
+
+    #[test]
+    fn whoever_comes_back_in_that_moment_is_not_ended() {
+        let parking = Parking::new(1);
+        let _back = parking.enter(|| false);
+        let outbox = Outbox::new(1000);
+        let theirs = outbox.clone();
+        let _waits = parking.enter(move || {
+            theirs.end(crowded());
+            true
+        });
+        assert!(!outbox.has_ended(), "with the first gone there is room");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::core::{Core, public};
 use super::limits::Limits;
-use super::parking::Parking;
+use super::parking::{Parking, crowded};
 use crate::auth::Identity;
 use crate::chat::Chat;
 use crate::config;
@@ -173,6 +173,13 @@ impl Sessions {
     /// Ends a session: its core is dropped, its name forgotten, but for why it ended: `why`, or what
     /// its farewell says.
     pub(super) fn close(&self, entry: &Arc<Entry>, why: Option<Lost>) {
+        self.remember(entry, why);
+        entry.over();
+        self.register().remove(entry);
+    }
+
+    /// Keeps why a session ends, if that is worth telling.
+    pub(super) fn remember(&self, entry: &Entry, why: Option<Lost>) {
         let why = why.or_else(|| match entry.outbox.closing()?.code {
             code if code == CloseReason::Slow.code() => Some(Lost::Slow),
             code if code == CloseReason::Draining.code() => Some(Lost::Crowded),
@@ -181,8 +188,6 @@ impl Sessions {
         if let Some(why) = why {
             self.0.parking.remember(entry.id, entry.user, entry.key, why);
         }
-        entry.over();
-        self.register().remove(entry);
     }
 
     fn register(&self) -> MutexGuard<'_, Register> {
@@ -239,6 +244,16 @@ impl Entry {
         {
             act(core);
         }
+    }
+
+    /// Ends the session because too many wait, if it is still parked under this token.
+    pub(super) fn crowd_out(&self, taken: &CancellationToken) -> bool {
+        let mut ended = false;
+        self.while_parked(taken, |core| {
+            core.outbox.end(crowded());
+            ended = true;
+        });
+        ended
     }
 
     /// Ends the wait for a link. False: one has come after all.

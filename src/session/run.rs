@@ -195,7 +195,8 @@ impl Sessions {
             outbox = Some(core.outbox.clone());
         });
         let Some(outbox) = outbox else { return };
-        let _place = self.0.parking.enter(&outbox);
+        let (waiting, token) = (Arc::clone(entry), taken.clone());
+        let _place = self.0.parking.enter(move || waiting.crowd_out(&token));
         let window = self.0.settings.session.resume_window;
         let missing = window.min(MISSING);
         for (wait, then_missing) in [(missing, true), (window - missing, false)] {
@@ -209,6 +210,8 @@ impl Sessions {
                 entry.while_parked(&taken, |core| core.participant.missing());
             }
         }
+        // Before it is gone: a client that asks in this moment is told why, too.
+        self.remember(entry, outbox.closing().is_none().then_some(Lost::Expired));
         if entry.give_up(&taken) {
             debug!("nobody came back; the session ends");
             self.close(entry, outbox.closing().is_none().then_some(Lost::Expired));

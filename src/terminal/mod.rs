@@ -18,7 +18,7 @@ use tokio::time::{Duration, timeout};
 use self::room::{Order, Room, list};
 use crate::client::{self, Cut, Habits, Keeper, News, Rest};
 use crate::hub::Door;
-use crate::protocol::{ClientEvent, Nothing, Wish};
+use crate::protocol::{ClientEvent, Nothing, ServerEvent, Wish};
 
 /// How long the server has to hear the last words.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -157,7 +157,7 @@ async fn talk(mut keeper: Keeper, mut room: Room, mut person: Person) -> Result<
         // Heard by then, or refused because there was nobody to leave: either will do.
         let answered = async {
             while let Some(news) = keeper.next().await {
-                if matches!(news, News::Heard(_)) {
+                if matches!(news, News::Heard(ServerEvent::Idle(_) | ServerEvent::Error(_))) {
                     return;
                 }
             }

@@ -122,7 +122,7 @@ async fn what_waits_for_someone_absent_is_bounded(door: Door) {
     other.cut();
     until(&mut one, "user:status").await;
     let text = "x".repeat(8_000);
-    for index in 0..10 {
+    for index in 0..13 {
         one.send(&message(&format!("m{index}"), &text)).await.unwrap();
     }
     let ServerEvent::Unmatched(unmatched) = until(&mut one, "user:unmatched").await else { unreachable!() };

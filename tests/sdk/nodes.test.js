@@ -46,6 +46,23 @@ test("doors that do not open, and a node that says farewell, send it to the next
   assert.ok(told[1].retryInMs >= 500);
 });
 
+test("a network that is away does not send the session to a node that does not know it", async (t) => {
+  const world = new World(t);
+  const person = world.person("ann", { client: { base: BASES } });
+  await world.until(person.client.connect(), 2000);
+  await world.pass(5000);
+  const doors = BASES.flatMap((base) => ["udp", "tcp"].map((door) => person.network.to(base)[door]));
+  doors.forEach((door) => (door.refused = true));
+  for (const base of BASES) world.http[base] = "refused";
+  person.client.cutLink();
+  await world.see("several tries", () => person.said("reconnecting").length >= 4, 60_000);
+  doors.forEach((door) => (door.refused = false));
+  world.http = {};
+  await world.see("it back", () => person.said("resumed").length === 1, 20_000);
+  assert.equal(new URL(person.WebTransport.last.url).origin, "https://one.test");
+  assert.deepEqual(person.said("lost"), []);
+});
+
 test("no node answers: waited for; all say that it is wrong: told", async (t) => {
   const world = new World(t);
   for (const base of BASES) world.http[base] = "refused";

@@ -47,13 +47,19 @@ export class Doors {
    * Every door that can be used, the one to try first in front; the server is asked where they are
    * if what it said may be old.
    * @param {AbortSignal} signal
+   * @param {number} [nodes] that are asked at most: `1`, where a session must not leave its node
    */
-  async all(signal) {
+  async all(signal, nodes) {
     if (this.#old) {
-      this.#directions = await this.#nodes.ask(signal);
+      this.#directions = await this.#nodes.ask(signal, nodes);
       this.#old = false;
     }
     return this.known();
+  }
+
+  /** Whether what the server said may be old. */
+  get old() {
+    return this.#old;
   }
 
   /** The same by what the server said last. */

@@ -182,15 +182,22 @@ export class Keeper {
   async #reach(cause) {
     const { signal } = this.#work;
     for (;;) {
+      let answered = false;
       try {
         if (cause?.final) return this.#charge.refused(cause);
         if (cause) await this.#waitTurn(cause, signal);
-        await this.#run(await this.#doors.all(signal), undefined);
+        const asked = this.#doors.old;
+        const doors = await this.#doors.all(signal);
+        answered = asked;
+        await this.#run(doors, undefined);
         return;
       } catch (error) {
         if (signal.aborted) return;
         cause = asDuologueError(error, "link-lost");
-        this.#doors.turn();
+        // A node that answers and whose doors do not open is passed over. When none answers it is the
+        // network, and the node that knows the session comes first again.
+        if (answered || cause.closeCode !== undefined) this.#doors.turn();
+        else this.#doors.expire();
       }
     }
   }
@@ -269,7 +276,7 @@ export class Keeper {
     const names = this.#steward.begin(performance.now());
     const linkedAt = this.#linkedAt;
     try {
-      const doors = (await this.#doors.all(signal)).filter(({ name }) => names.includes(name));
+      const doors = (await this.#doors.all(signal, 1)).filter(({ name }) => names.includes(name));
       // While the server was asked, the link may have gone or become suspect.
       if (this.#race || this.#linkedAt !== linkedAt) throw new DuologueError("not-needed", "Another link is made.");
       await this.#beside(doors, "better");

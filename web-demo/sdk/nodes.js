@@ -37,20 +37,24 @@ export class Nodes {
   }
 
   /**
-   * Where the doors of the first node are that answers.
+   * Where the doors of the first node are that answers. While none does, the same is asked first the
+   * next time: it is the one that knows the session.
    * @param {AbortSignal} signal
+   * @param {number} [most] nodes that are asked
    */
-  async ask(signal) {
+  async ask(signal, most = this.#bases.length) {
     const several = this.#bases.length > 1;
     let failure;
-    for (let tried = 0; tried < this.#bases.length; tried += 1) {
+    for (let tried = 0; tried < most; tried += 1) {
+      const at = (this.#at + tried) % this.#bases.length;
       try {
-        return await askDirections(this.#bases[this.#at], signal, several ? NODE_DEADLINE_MS : undefined);
+        const directions = await askDirections(this.#bases[at], signal, several ? NODE_DEADLINE_MS : undefined);
+        this.#at = at;
+        return directions;
       } catch (error) {
         signal.throwIfAborted();
         // Final for one is final only if it is so for all.
         if (!failure || failure.final) failure = asDuologueError(error, "network");
-        this.turn();
       }
     }
     throw failure;

@@ -48,6 +48,12 @@ export async function network(t) {
   for (const end of ["one", "other"]) await inside("ip", "link", "set", end, "addrgenmode", "none", "up");
   const filter = await workingFilter(inside);
 
+  const wrapper = path.join(folder, "chromium");
+  // sudo passes on nothing but the standard streams, so the pipe travels as those.
+  const steered = `sh -c 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null' sh`;
+  await writeFile(wrapper, `#!/bin/sh\nexec ${asUs(within).join(" ")} ${steered} '${CHROMIUM}' "$@" <&3 >&4\n`);
+  await chmod(wrapper, 0o755);
+
   return {
     /**
      * Starts a server inside. Its log is told only when something failed.
@@ -67,11 +73,6 @@ export async function network(t) {
 
     /** Opens a Chromium inside, and steers it from outside through a pipe. */
     async chromium() {
-      const wrapper = path.join(folder, "chromium");
-      // sudo passes on nothing but the standard streams, so the pipe travels as those.
-      const steered = `sh -c 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null' sh`;
-      await writeFile(wrapper, `#!/bin/sh\nexec ${asUs(within).join(" ")} ${steered} '${CHROMIUM}' "$@" <&3 >&4\n`);
-      await chmod(wrapper, 0o755);
       const browser = await launchChromium({ executablePath: wrapper, pipe: true });
       undo.push(() => browser.close());
       return browser;
