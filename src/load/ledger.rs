@@ -27,7 +27,8 @@ pub struct Broken {
     pub doubled: usize,
     /// Heard after a later one.
     pub reordered: usize,
-    /// Told as delivered before, or without, being heard.
+    /// Told as delivered and never heard. Which of the two came first cannot be seen from here: each
+    /// end has a queue of its own.
     pub untrue: usize,
     /// Heard, and the sender was never told.
     pub untold: usize,
@@ -94,9 +95,6 @@ impl Ledger {
             return None;
         }
         self.told_count += 1;
-        if !self.heard[number] {
-            self.broken.untrue += 1;
-        }
         Some(now.saturating_sub(said))
     }
 
@@ -123,8 +121,9 @@ impl Ledger {
     /// What was broken so far; what is not settled by now counts as lost.
     pub fn close(&self) -> Broken {
         let lost = self.said.len() - self.heard_count;
-        let told_or_lost = self.heard.iter().zip(&self.told).filter(|(heard, told)| **heard && !**told).count();
-        Broken { lost, untold: told_or_lost, ..self.broken }
+        let count =
+            |heard, told| self.heard.iter().zip(&self.told).filter(|(h, t)| (**h, **t) == (heard, told)).count();
+        Broken { lost, untold: count(true, false), untrue: count(false, true), ..self.broken }
     }
 }
 
