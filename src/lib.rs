@@ -15,6 +15,9 @@
 //!   all of them -> protocol               the wire; imports none of ours
 //! ```
 //!
+//! Beside the server, and knowing none of its parts: `client`, a client in Rust; on it stand `load`
+//! (pairs who talk and are checked, and the network that misbehaves) and `terminal` (`duologue chat`).
+//!
 //! The laws, held by `tests/tidy.rs`:
 //! - `protocol` knows no IO, no clock and no other module.
 //! - `outbox` and `hub` know `protocol` and each other's types, nothing above them.
