@@ -18,8 +18,11 @@
 //! Beside the server, and knowing none of its parts: `client`, a client in Rust; on it stand `load`
 //! (pairs who talk and are checked, and the network that misbehaves) and `terminal` (`duologue chat`).
 //!
+//! Also apart: `media`, which judges what may pass as a file or a voice note.
+//!
 //! The laws, held by `tests/tidy.rs`:
 //! - `protocol` knows no IO, no clock and no other module.
+//! - `media` knows no IO, no clock and no other module either.
 //! - `outbox` and `hub` know `protocol` and each other's types, nothing above them.
 //! - `chat` knows neither transports nor HTTP; `session` knows no transport.
 //! - `rest` and `session` reach `hub` and `store` only through `chat`.
@@ -33,6 +36,7 @@ pub mod client;
 pub mod config;
 pub mod hub;
 pub mod load;
+pub mod media;
 pub mod outbox;
 pub mod protocol;
 pub mod rest;
