@@ -133,19 +133,29 @@ fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
-/// A track of AAC at 48 kHz, its samples `delta` ticks of 1/48 000 s each.
-fn trak(handler: &[u8; 4], samples: u32, delta: u32) -> Vec<u8> {
+/// What the sound of an MP4 is coded with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Codec {
+    /// At 48 kHz.
+    Aac,
+    Opus,
+}
+
+/// A track of which the samples are `delta` ticks of 1/48 000 s each, and the first is at `chunk`.
+fn trak(codec: Codec, handler: &[u8; 4], samples: u32, delta: u32, chunk: u32) -> Vec<u8> {
     let mut entry = vec![0; 16];
     entry.extend([0, 1, 0, 16, 0, 0, 0, 0]);
     entry.extend(words(&[48_000 << 16]));
     let config = [&[4, 18, 0x40, 0x15][..], &[0; 11], &[5, 2, 0x11, 0x88, 6]].concat();
     entry.extend(atom(b"esds", &[&[0; 4][..], &[3, 24, 0, 0, 0], &config].concat()));
     // What the shortened descriptor lacks is made up for by its size.
-    let stsd = [words(&[0, 1]), atom(b"mp4a", &entry)].concat();
+    let name = if codec == Codec::Aac { b"mp4a" } else { b"Opus" };
+    let stsd = [words(&[0, 1]), atom(name, &entry)].concat();
     let stbl = [
         atom(b"stsd", &stsd),
         atom(b"stts", &if samples > 0 { words(&[0, 1, samples, delta]) } else { words(&[0, 0]) }),
         atom(b"stsz", &words(&[0, 4, samples])),
+        atom(b"stco", &words(&[0, u32::from(samples > 0), chunk])),
     ];
     let hdlr = [&words(&[0, 0])[..], handler, &[0; 13]].concat();
     let mdia = [
@@ -160,37 +170,52 @@ fn ftyp() -> Vec<u8> {
     atom(b"ftyp", b"M4A \0\0\x02\0M4A mp42isom")
 }
 
+/// Samples of four bytes; as Opus, each plays 20 ms.
+fn mdat(samples: u32) -> Vec<u8> {
+    atom(b"mdat", &vec![0xf8; samples as usize * 4])
+}
+
 /// A whole file, its index before the sound or after it.
-pub(super) fn mp4(samples: u32, delta: u32, index_last: bool) -> Vec<u8> {
-    let moov = atom(b"moov", &[atom(b"mvhd", &[0; 100]), trak(b"soun", samples, delta)].concat());
-    let mdat = atom(b"mdat", &vec![0x21; samples as usize * 4]);
-    [ftyp(), if index_last { [mdat, moov] } else { [moov, mdat] }.concat()].concat()
+pub(super) fn mp4(codec: Codec, samples: u32, delta: u32, index_last: bool) -> Vec<u8> {
+    let mvhd = atom(b"mvhd", &[0; 100]);
+    let moov = |chunk| atom(b"moov", &[mvhd.clone(), trak(codec, b"soun", samples, delta, chunk)].concat());
+    let ahead = ftyp().len() as u32 + 8;
+    if index_last {
+        [ftyp(), mdat(samples), moov(ahead)].concat()
+    } else {
+        let moov = moov(ahead + moov(0).len() as u32);
+        [ftyp(), moov, mdat(samples)].concat()
+    }
 }
 
 /// A file with film and sound.
 pub(super) fn film() -> Vec<u8> {
-    [ftyp(), atom(b"moov", &[trak(b"soun", 10, 1_024), trak(b"vide", 10, 1_024)].concat())].concat()
+    let tracks = [b"soun", b"vide"].map(|handler| trak(Codec::Aac, handler, 10, 1_024, 0));
+    [ftyp(), atom(b"moov", &tracks.concat())].concat()
 }
 
 /// A file in fragments of so many samples, of which `delta` is the default or written with each.
-pub(super) fn fragments(fragments: u32, samples: u32, delta: u32, each: bool) -> Vec<u8> {
+pub(super) fn fragments(codec: Codec, fragments: u32, samples: u32, delta: u32, each: bool) -> Vec<u8> {
     let trex = atom(b"trex", &words(&[0, 1, 1, delta, 4, 0]));
-    let mut out = [ftyp(), atom(b"moov", &[trak(b"soun", 0, 0), atom(b"mvex", &trex)].concat())].concat();
+    let moov = [trak(codec, b"soun", 0, 0, 0), atom(b"mvex", &trex)].concat();
+    let mut out = [ftyp(), atom(b"moov", &moov)].concat();
     for index in 0..fragments {
-        let trun = if each {
-            let entries: Vec<u32> = (0..samples).flat_map(|_| [delta, 4]).collect();
-            [words(&[0x301, samples, 0]), words(&entries)].concat()
-        } else {
-            words(&[0x1, samples, 0])
+        let moof = |offset: u32| {
+            let trun = if each {
+                let entries: Vec<u32> = (0..samples).flat_map(|_| [delta, 4]).collect();
+                [words(&[0x301, samples, offset]), words(&entries)].concat()
+            } else {
+                words(&[0x1, samples, offset])
+            };
+            let traf = [
+                atom(b"tfhd", &words(&[0x2_0000, 1])),
+                atom(b"tfdt", &words(&[0, index * samples * delta])),
+                atom(b"trun", &trun),
+            ];
+            atom(b"moof", &[atom(b"mfhd", &words(&[0, index + 1])), atom(b"traf", &traf.concat())].concat())
         };
-        let traf = [
-            atom(b"tfhd", &words(&[0x2_0000, 1])),
-            atom(b"tfdt", &words(&[0, index * samples * delta])),
-            atom(b"trun", &trun),
-        ];
-        let moof = [atom(b"mfhd", &words(&[0, index + 1])), atom(b"traf", &traf.concat())];
-        out.extend(atom(b"moof", &moof.concat()));
-        out.extend(atom(b"mdat", &vec![0x21; samples as usize * 4]));
+        out.extend(moof(moof(0).len() as u32 + 8));
+        out.extend(mdat(samples));
     }
     out
 }

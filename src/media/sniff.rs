@@ -24,8 +24,8 @@ const SIGNED: &[&[&str]] = &[
     &["image/bmp", "image/x-bmp", "image/x-ms-bmp"],
     &["image/heif", "image/heic", "image/heif-sequence", "image/heic-sequence"],
     &["image/avif", "image/avif-sequence"],
-    &["audio/webm", "video/webm"],
-    &["video/x-matroska", "audio/x-matroska", "video/matroska", "audio/matroska"],
+    // Chromium calls it WebM when it writes Matroska around what WebM does not allow.
+    &["audio/webm", "video/webm", "video/x-matroska", "audio/x-matroska", "video/matroska", "audio/matroska"],
     &["audio/ogg", "video/ogg", "application/ogg", "audio/opus", "audio/x-opus+ogg"],
     &[
         "video/mp4",
@@ -194,8 +194,7 @@ fn signature(head: &[u8]) -> Option<&'static str> {
         [b'B', b'M', ..] if matches!(head.get(14..18), Some([12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])) => {
             "image/bmp"
         }
-        [0x1a, 0x45, 0xdf, 0xa3, ..] if holds(b"webm") => "audio/webm",
-        [0x1a, 0x45, 0xdf, 0xa3, ..] => "video/x-matroska",
+        [0x1a, 0x45, 0xdf, 0xa3, ..] if holds(b"webm") || holds(b"matroska") => "audio/webm",
         _ if at(0, b"OggS") => "audio/ogg",
         _ if at(4, b"ftyp") => brand(head),
         // QuickTime from before there were brands.

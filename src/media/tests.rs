@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::fixtures::{self, Webm};
+use super::fixtures::{self, Codec, Webm};
 use super::{Fault, HEAD, Inspector, Kind, Types};
 
 const LONGEST: Duration = Duration::from_secs(300);
@@ -108,7 +108,7 @@ fn first_bytes_must_be_of_the_declared_type() {
         ("video/quicktime", b"\0\0\0\x14ftypqt  \0\0\0\0", ok),
         ("video/quicktime", b"\0\0\0\x08wide\0\0\0\0mdat", ok),
         ("video/webm", b"\x1a\x45\xdf\xa3\x9f\x42\x82\x84webm", ok),
-        ("audio/webm", b"\x1a\x45\xdf\xa3\x9f\x42\x82\x88matroska", mismatch),
+        ("audio/webm", b"\x1a\x45\xdf\xa3\x9f\x42\x82\x88matroska", ok),
         ("audio/ogg", b"OggS\0\x02", ok),
         ("audio/mpeg", b"ID3\x04\0\0\0\0\0\0", ok),
         ("audio/mp3", b"\xff\xfb\x90\x64", ok),
@@ -224,7 +224,13 @@ fn containers() -> Vec<(&'static str, &'static str, Maker)> {
         Box::new(make)
     }
     let webm = |style| boxed(move |seconds| fixtures::webm(style, seconds * 50, |packet| packet * 20));
-    let samples = |seconds: u64| (seconds * 48_000).div_ceil(1_024) as u32;
+    let rate = |codec| if codec == Codec::Aac { 47 } else { 50 };
+    let mp4 = move |codec, delta, index_last| {
+        boxed(move |seconds| fixtures::mp4(codec, seconds as u32 * rate(codec), delta, index_last))
+    };
+    let fragments = move |codec, delta, each| {
+        boxed(move |seconds| fixtures::fragments(codec, seconds as u32, rate(codec), delta, each))
+    };
     vec![
         ("webm", "audio/webm;codecs=opus", webm(Webm::Live)),
         ("webm with sizes", "audio/webm", webm(Webm::Sized)),
@@ -236,12 +242,17 @@ fn containers() -> Vec<(&'static str, &'static str, Maker)> {
         ("ogg", "audio/ogg", boxed(|seconds| fixtures::ogg(seconds * 50, |packet| packet * 960))),
         ("ogg from later on", "audio/ogg", boxed(|seconds| fixtures::ogg(seconds * 50, |it| (1 << 40) + it * 960))),
         ("ogg at no time", "audio/ogg", boxed(|seconds| fixtures::ogg(seconds * 50, |_| 0))),
-        ("mp4, index last", "audio/mp4", boxed(move |seconds| fixtures::mp4(samples(seconds), 1_024, true))),
-        ("mp4, index first", "audio/x-m4a", boxed(move |seconds| fixtures::mp4(samples(seconds), 1_024, false))),
-        ("mp4 at no time", "audio/mp4", boxed(move |seconds| fixtures::mp4(samples(seconds), 0, true))),
-        ("fragments", "audio/mp4", boxed(move |s| fixtures::fragments(s as u32, 47, 1_024, true))),
-        ("fragments by default", "audio/mp4", boxed(move |s| fixtures::fragments(s as u32, 47, 1_024, false))),
-        ("fragments at no time", "audio/mp4", boxed(move |s| fixtures::fragments(s as u32, 47, 0, true))),
+        ("mp4, index last", "audio/mp4", mp4(Codec::Aac, 1_024, true)),
+        ("mp4, index first", "audio/x-m4a", mp4(Codec::Aac, 1_024, false)),
+        ("mp4 at no time", "audio/mp4", mp4(Codec::Aac, 0, true)),
+        ("mp4 of opus, index last", "audio/mp4", mp4(Codec::Opus, 960, true)),
+        ("mp4 of opus, index last, at no time", "audio/mp4", mp4(Codec::Opus, 1, true)),
+        ("mp4 of opus, index first, at no time", "audio/mp4", mp4(Codec::Opus, 1, false)),
+        ("fragments", "audio/mp4", fragments(Codec::Aac, 1_024, true)),
+        ("fragments by default", "audio/mp4", fragments(Codec::Aac, 1_024, false)),
+        ("fragments at no time", "audio/mp4", fragments(Codec::Aac, 0, true)),
+        ("fragments of opus", "audio/mp4", fragments(Codec::Opus, 960, true)),
+        ("fragments of opus at no time", "audio/mp4", fragments(Codec::Opus, 1, true)),
         ("mp3", "audio/mpeg", boxed(|seconds| fixtures::mp3(seconds as usize * 1_000 / 24))),
         ("wav", "audio/wav", boxed(|seconds| fixtures::wav(seconds as u32, None))),
         ("wav, streamed", "audio/x-wav", boxed(|seconds| fixtures::wav(seconds as u32, Some(0)))),
@@ -285,6 +296,9 @@ fn what_tells_no_duration_is_unreadable() {
     let timed = |packet: u64| packet * 20;
     let mut other_page = fixtures::ogg(100, |it| it * 960);
     other_page.extend(fixtures::page(0, 0, 8, &[24], &fixtures::PACKET));
+    let mut compressed = fixtures::wav(1, None);
+    let format = compressed.windows(4).position(|it| it == b"fmt ").unwrap() + 8;
+    compressed[format] = 0x11;
     for (name, mime, bytes) in [
         ("no timestamps", "audio/webm", fixtures::webm(Webm::Timeless, 100, timed)),
         ("no track", "audio/webm", fixtures::webm(Webm::Silent, 100, timed)),
@@ -294,12 +308,13 @@ fn what_tells_no_duration_is_unreadable() {
         ("no packets", "audio/ogg", fixtures::ogg(0, |_| 0)),
         ("another stream", "audio/ogg", other_page),
         ("film", "audio/mp4", fixtures::film()),
-        ("no samples", "audio/mp4", fixtures::mp4(0, 0, true)),
-        ("no samples", "audio/mp4", fixtures::fragments(0, 0, 1_024, true)),
+        ("no samples", "audio/mp4", fixtures::mp4(Codec::Aac, 0, 0, true)),
+        ("no samples", "audio/mp4", fixtures::fragments(Codec::Aac, 0, 0, 1_024, true)),
         ("no index", "audio/mp4", b"\0\0\0\x14ftypM4A \0\0\0\0\0\0\0\0\0\0\0\0mdat".to_vec()),
         ("no frames", "audio/mpeg", fixtures::mp3(0)),
         ("junk", "audio/mpeg", [fixtures::mp3(3), vec![0; 10_000]].concat()),
         ("no sound", "audio/wav", fixtures::wav(0, None)),
+        ("compressed", "audio/wav", compressed),
     ] {
         assert_eq!(voice(mime, 60, &bytes).map_err(|it| it.0), Err(Fault::VoiceUnreadable), "{mime}: {name}");
     }

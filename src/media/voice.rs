@@ -40,6 +40,11 @@ impl Next {
     pub(super) fn skip(skip: u64, need: usize) -> Self {
         Self { skip, need }
     }
+
+    /// How many bytes it is done with.
+    pub(super) fn skipped(&self) -> u64 {
+        self.skip
+    }
 }
 
 /// How long the note is by now, and how long it may be.

@@ -1,5 +1,5 @@
-//! WAV (RIFF): the samples are counted, or believed where their size is written down. Streamed ones
-//! leave it at zero or at the largest number.
+//! WAV (RIFF) of samples that are not compressed. They are counted, or their size is believed where
+//! it is written down; streamed files leave it at zero or at the largest number.
 
 use super::voice::{Meter, Next, Parser, number_le, time};
 use super::{Fault, Fault::VoiceUnreadable};
@@ -8,8 +8,9 @@ use super::{Fault, Fault::VoiceUnreadable};
 const RIFF: usize = 12;
 /// A chunk's name and its size.
 const CHUNK: usize = 8;
-/// What every format begins with.
+/// What every format begins with, and as much as tells what an extended one is.
 const FORMAT: usize = 16;
+const EXTENDED: usize = 26;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -44,7 +45,7 @@ impl Parser for Wav {
             State::Begin => Err(VoiceUnreadable),
             State::Chunk => self.chunk(here, meter),
             State::Format { size } => {
-                self.rate = rate(here);
+                self.rate = rate(here).ok_or(VoiceUnreadable)?;
                 self.state = State::Chunk;
                 Ok(Next::skip(size, CHUNK))
             }
@@ -68,7 +69,7 @@ impl Wav {
         match name {
             b"fmt " if size >= FORMAT as u64 && self.rate == 0 => {
                 self.state = State::Format { size: whole };
-                Ok(Next::skip(CHUNK as u64, FORMAT))
+                Ok(Next::skip(CHUNK as u64, size.min(EXTENDED as u64) as usize))
             }
             b"data" if self.rate == 0 => Err(VoiceUnreadable),
             b"data" if matches!(size, 0 | 0x7fff_ff00..=0x7fff_ffff | 0xffff_ff00..=0xffff_ffff) => {
@@ -93,13 +94,12 @@ impl Wav {
     }
 }
 
-/// Bytes a second. Where every sample has its size, players count by that and not by what is stated.
-fn rate(format: &[u8]) -> u64 {
-    let field = |from: usize, to: usize| number_le(&format[from..to]);
-    let (tag, channels, rate, stated, bits) = (field(0, 2), field(2, 4), field(4, 8), field(8, 12), field(14, 16));
-    match tag {
-        // PCM, floats, A-law, mu-law, and "see below", which is one of them.
-        1 | 3 | 6 | 7 | 0xfffe => rate * channels * bits.div_ceil(8),
-        _ => stated,
-    }
+/// Bytes a second, of formats in which every sample has its size: players count by that, and not by
+/// the rate that is stated.
+fn rate(format: &[u8]) -> Option<u64> {
+    let field = |from: usize, to: usize| format.get(from..to).map(number_le);
+    let (tag, channels, rate, bits) = (field(0, 2)?, field(2, 4)?, field(4, 8)?, field(14, 16)?);
+    let tag = if tag == 0xfffe { field(24, 26)? } else { tag };
+    // PCM, floats, A-law and mu-law.
+    matches!(tag, 1 | 3 | 6 | 7).then(|| rate * channels * bits.div_ceil(8)).filter(|rate| *rate > 0)
 }
