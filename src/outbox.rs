@@ -36,7 +36,7 @@ struct Inner {
     limit: usize,
 }
 
-/// Bytes that the outboxes of all who have no link may keep together. Clones are the same.
+/// Bytes that many may keep together. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<AtomicUsize>);
 
@@ -46,9 +46,31 @@ impl Budget {
         Self(Arc::new(AtomicUsize::new(bytes)))
     }
 
+    /// Takes so many bytes of it; given back when the share is dropped. `None`: there are not so many.
+    pub fn share(&self, bytes: usize) -> Option<Share> {
+        self.take(bytes).then(|| Share { budget: self.clone(), bytes })
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        self.0.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+
     /// Bytes that are left.
     pub fn left(&self) -> usize {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A part of a budget.
+#[derive(Debug)]
+pub struct Share {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.0.fetch_add(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -71,8 +93,7 @@ impl Claim {
         let free = bytes.min(self.free);
         self.free -= free;
         let bytes = bytes - free;
-        let left = &self.budget.0;
-        let taken = left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok();
+        let taken = self.budget.take(bytes);
         self.bytes += if taken { bytes } else { 0 };
         taken
     }
@@ -90,7 +111,8 @@ struct Lanes {
     reliable_bytes: usize,
     /// While there is no link.
     claim: Option<Claim>,
-    /// At most one event of each name, so its bound is the number of volatile names.
+    /// At most one event of each name and topic, so its bound is the number of volatile names, and of
+    /// the transfers that may be under way.
     volatile: Vec<Encoded>,
     /// The client's numbers: received so far, and acknowledged to it so far.
     received: u64,
@@ -174,7 +196,8 @@ impl Outbox {
                     !fits || lanes.reliable_bytes > self.0.limit
                 }
                 Lane::Volatile | Lane::Link => {
-                    match lanes.volatile.iter_mut().find(|older| older.name == event.name) {
+                    match lanes.volatile.iter_mut().find(|older| older.name == event.name && older.topic == event.topic)
+                    {
                         Some(older) => *older = event,
                         None => lanes.volatile.push(event),
                     }
@@ -262,7 +285,12 @@ impl Outbox {
         }
     }
 
-    /// Waits until [`take`](Self::take) may find something. Cancel safe.
+    /// Wakes the link of the moment, which writes more than what is posted here.
+    pub fn ring(&self) {
+        self.0.bell.notify_one();
+    }
+
+    /// Waits until [`take`](Self::take) may find something, or [`ring`](Self::ring). Cancel safe.
     pub async fn ready(&self) {
         self.0.bell.notified().await;
     }

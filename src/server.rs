@@ -93,8 +93,9 @@ impl Server {
         let config = Arc::new(config);
         let store = store::open(&config).await?;
         let accounts = Accounts::new(store, &config).map_err(|error| Error::Accounts(error.into()))?;
-        let chat = Chat::new(accounts, &config.matching);
-        let settings = Settings { session: config.session.clone(), limits: config.limits.clone() };
+        let chat = Chat::new(accounts, &config.matching, &config.files);
+        let settings =
+            Settings { session: config.session.clone(), limits: config.limits.clone(), files: config.files.clone() };
         let sessions = Sessions::new(chat.clone(), settings, TaskTracker::new());
 
         let listen = &config.listen;
@@ -174,6 +175,10 @@ impl Server {
         {
             let (chat, stopping) = (chat.clone(), stopping.clone());
             tasks.spawn(async move { chat.keep_matching(stopping).await });
+        }
+        {
+            let (chat, stopping) = (chat.clone(), stopping.clone());
+            tasks.spawn(async move { chat.keep_reclaiming(stopping).await });
         }
         if let Some(certificates) = certificates {
             tasks.spawn(keep_renewing(certificates, stopping.clone()));

@@ -1,18 +1,20 @@
 //! A pair: what two people may say to each other, and how their talk ends.
 //!
-//! Owns: whether the conversation still stands. Everything that one side posts to the other goes
+//! Owns: whether the conversation still stands, and the transfers in it. Everything that one side posts to the other goes
 //! through one gate, so that nothing of a conversation reaches a person after its end was told:
 //! a late message can never appear inside the next conversation.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Person;
-use crate::outbox::Receipt;
+use super::transfer::{Over, Transfer};
+use crate::outbox::{Outbox, Receipt};
 use crate::protocol::{
     Cleared, ConversationId, Doing, Ending, ErrorCode, Matched, Message, MessageOut, PartnerStatus, Presence, Refusal,
-    Role, ServerEvent, Typing, Unmatched, millis,
+    Role, ServerEvent, TransferId, Typing, Unmatched, millis,
 };
 
 /// A talk of two. Made when they are matched, shared by both.
@@ -23,7 +25,17 @@ pub(super) struct Conversation {
     common: Vec<String>,
     /// Raised for each side once its client has acknowledged `user:matched`.
     told: [Arc<AtomicBool>; 2],
-    over: Mutex<bool>,
+    standing: Mutex<Standing>,
+}
+
+/// What the gate guards.
+#[derive(Default)]
+pub(super) struct Standing {
+    over: bool,
+    /// Those under way, both ways.
+    pub(super) transfers: Vec<Arc<Transfer>>,
+    /// The last that ended, and whether whoever sent on was told.
+    pub(super) ended: VecDeque<(TransferId, bool)>,
 }
 
 /// One side's view of a conversation.
@@ -37,7 +49,7 @@ impl Conversation {
     /// Brings two people together and tells both.
     pub(super) fn begin(id: ConversationId, people: [Arc<Person>; 2], common: Vec<String>) {
         let told = [Arc::default(), Arc::default()];
-        let conversation = Arc::new(Self { id, people, common, told, over: Mutex::new(false) });
+        let conversation = Arc::new(Self { id, people, common, told, standing: Mutex::default() });
         // Held while both are told, so that nothing is said in it before.
         let gate = conversation.gate();
         for side in 0..2 {
@@ -52,13 +64,43 @@ impl Conversation {
         drop(gate);
     }
 
-    fn gate(&self) -> MutexGuard<'_, bool> {
-        self.over.lock().expect("no code panics while it holds this lock")
+    fn gate(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().expect("no code panics while it holds this lock")
+    }
+
+    /// Whether both have a link.
+    pub(super) fn is_linked(&self) -> bool {
+        self.people.iter().all(|person| person.member.door().is_some())
+    }
+
+    /// The mail of a transfer's receiver.
+    pub(super) fn receiver(&self, transfer: &Transfer) -> &Outbox {
+        &self.people[1 - transfer.from].member.outbox
+    }
+
+    /// The mail of a transfer's sender.
+    pub(super) fn sender(&self, transfer: &Transfer) -> &Outbox {
+        &self.people[transfer.from].member.outbox
     }
 }
 
 impl Talk {
-    fn me(&self) -> &Arc<Person> {
+    /// One side's view.
+    pub(super) fn of(conversation: Arc<Conversation>, side: usize) -> Self {
+        Self { conversation, side }
+    }
+
+    pub(super) fn conversation(&self) -> &Arc<Conversation> {
+        &self.conversation
+    }
+
+    /// 0: the polite one's.
+    pub(super) fn side(&self) -> usize {
+        self.side
+    }
+
+    /// The one whose view it is.
+    pub(super) fn me(&self) -> &Arc<Person> {
         &self.conversation.people[self.side]
     }
 
@@ -69,7 +111,7 @@ impl Talk {
 
     /// Whether the conversation still stands.
     pub(super) fn stands(&self) -> bool {
-        !*self.conversation.gate()
+        !self.conversation.gate().over
     }
 
     /// Whether this side's client is known to have heard of the match.
@@ -113,9 +155,12 @@ impl Talk {
 
     /// Ends the conversation, if it still stands, and tells the partner why. Both are free then.
     pub(super) fn end(&self, reason: Ending) -> bool {
-        let mut over = self.conversation.gate();
-        if std::mem::replace(&mut *over, true) {
+        let mut standing = self.conversation.gate();
+        if std::mem::replace(&mut standing.over, true) {
             return false;
+        }
+        for transfer in standing.transfers.drain(..) {
+            transfer.close(Over::Left);
         }
         // Both are free before either can know of it and look for someone else.
         for person in &self.conversation.people {
@@ -135,12 +180,16 @@ impl Talk {
     }
 
     fn say(&self, post: impl FnOnce()) -> Result<(), Refusal> {
-        let over = self.conversation.gate();
-        if *over {
-            return Err(no_conversation());
-        }
-        post();
-        Ok(())
+        self.through(|_| {
+            post();
+            Ok(())
+        })
+    }
+
+    /// Acts while the conversation stands, with its gate held.
+    pub(super) fn through<T>(&self, act: impl FnOnce(&mut Standing) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let mut standing = self.conversation.gate();
+        if standing.over { Err(no_conversation()) } else { act(&mut standing) }
     }
 }
 
@@ -157,7 +206,8 @@ impl Person {
         talk.filter(Talk::stands)
     }
 
-    fn begin_talk(&self, talk: Talk) {
+    fn begin_talk(self: &Arc<Self>, talk: Talk) {
+        self.files.talks(self);
         self.state().talk = Some(talk);
         self.member.set_doing(Doing::Talking);
         self.pace.notify_one();
@@ -168,13 +218,15 @@ impl Person {
         let mut state = self.state();
         if state.talk.as_ref().is_some_and(|talk| talk.conversation.id == id) {
             state.talk = None;
+            self.files.is_free(self);
             self.member.set_doing(Doing::Idle);
             self.pace.notify_one();
         }
     }
 }
 
-fn unix_millis() -> u64 {
+/// Now, as the wire has it.
+pub(super) fn unix_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     millis(since)
 }

@@ -1,17 +1,24 @@
 //! The rules of a conversation: what REST and sessions may ask for, each rule once.
 //!
-//! Owns: the lobby (who waits), the conversations, and through [`Hub`], the register of who is here.
+//! Owns: the lobby (who waits), the conversations with the transfers in them, and through [`Hub`], the
+//! register of who is here.
 //!
 //! Must not know: transports, HTTP, links, sequence numbers. What it has to say to a client it posts
 //! into that client's [`Outbox`], which never waits.
 //!
 //! Locks, in the order in which they may be held together: lobby, a conversation's gate, a person's
-//! state, an outbox. None is held across an await.
+//! state, a transfer, an outbox. None is held across an await.
 
 pub mod accounts;
+mod carrier;
 mod conversation;
+mod exchange;
+mod files;
+mod http;
+mod kept;
 mod lobby;
 mod matchmaker;
+mod transfer;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,14 +28,19 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use self::accounts::Accounts;
+pub use self::carrier::{Carrier, Intake, Outlet};
 use self::conversation::{Talk, no_conversation};
+use self::files::Files;
+pub use self::http::{Download, Upload, UploadForm};
 use self::lobby::Lobby;
+pub use self::transfer::Over;
+use self::transfer::Taker;
 use crate::config;
 use crate::hub::{Door, Hub, Member, Seat};
 use crate::outbox::Outbox;
 use crate::protocol::{
-    Doing, Ending, ErrorCode, Matched, Message, Nothing, Presence, PublicUser, Refusal, ServerEvent, SessionId, Typing,
-    UserId, Wish,
+    About, Complete, Doing, Ending, ErrorCode, GoOn, HeldTransfer, Matched, Message, Nothing, Offer, Presence,
+    Progress, PublicUser, Refusal, ServerEvent, SessionId, Typing, UserId, Wish,
 };
 
 pub use crate::hub::Census;
@@ -39,13 +51,15 @@ pub struct Chat {
     accounts: Accounts,
     hub: Hub,
     lobby: Lobby,
+    files: Files,
     avoid_last: usize,
 }
 
 impl Chat {
     /// A service that nobody uses yet.
-    pub fn new(accounts: Accounts, matching: &config::Matching) -> Self {
-        Self { accounts, hub: Hub::default(), lobby: Lobby::new(matching), avoid_last: matching.avoid_last }
+    pub fn new(accounts: Accounts, matching: &config::Matching, files: &config::Files) -> Self {
+        let (lobby, files) = (Lobby::new(matching), Files::new(files));
+        Self { accounts, hub: Hub::default(), lobby, files, avoid_last: matching.avoid_last }
     }
 
     /// Registering, logging in, and who a token belongs to.
@@ -60,6 +74,8 @@ impl Chat {
             member: Arc::clone(seat.member()),
             state: Mutex::default(),
             pace: Notify::new(),
+            carry: Notify::new(),
+            files: self.files.clone(),
             avoid_last: self.avoid_last,
         });
         Participant { chat: self.clone(), person, _seat: seat }
@@ -90,6 +106,11 @@ impl Chat {
     pub async fn keep_matching(&self, stop: CancellationToken) {
         self.lobby.keep_widening(stop).await;
     }
+
+    /// Ends transfers that stand still, until `stop`.
+    pub async fn keep_reclaiming(&self, stop: CancellationToken) {
+        self.files.keep_reclaiming(stop).await;
+    }
 }
 
 /// One client of one person, as the rules see it.
@@ -98,6 +119,9 @@ struct Person {
     state: Mutex<State>,
     /// Rung when a conversation begins or ends: a link then has to be watched more, or less, closely.
     pace: Notify,
+    /// Rung when there is something new to carry to them.
+    carry: Notify,
+    files: Files,
     avoid_last: usize,
 }
 
@@ -186,11 +210,9 @@ impl Participant {
     /// Sends the partner a message.
     ///
     /// # Errors
-    /// [`ErrorCode::NoConversation`], with the message's id.
+    /// [`ErrorCode::NoConversation`].
     pub fn message(&self, message: Message) -> Result<(), Refusal> {
-        let id = message.id.clone();
-        let sent = self.talk().and_then(|talk| talk.message(message));
-        sent.map_err(|refusal| refusal.with_id(id.as_str()))
+        self.talk()?.message(message)
     }
 
     /// Shows the partner whether this person is typing.
@@ -207,6 +229,64 @@ impl Participant {
     /// [`ErrorCode::NoConversation`].
     pub fn clear(&self) -> Result<(), Refusal> {
         self.talk()?.clear()
+    }
+
+    /// Offers the partner a file or a voice note.
+    ///
+    /// # Errors
+    /// Whatever speaks against it; no bytes are wanted then.
+    pub fn offer(&self, offer: Offer) -> Result<(), Refusal> {
+        self.talk()?.offer(offer.into()).map(drop)
+    }
+
+    /// Wants what the partner offered.
+    ///
+    /// # Errors
+    /// [`ErrorCode::TransferUnknown`].
+    pub fn accept(&self, about: &About) -> Result<(), Refusal> {
+        self.talk()?.accept(&about.transfer, Taker::Link).map(drop)
+    }
+
+    /// Does not want what the partner offered.
+    ///
+    /// # Errors
+    /// [`ErrorCode::TransferUnknown`].
+    pub fn reject(&self, about: &About) -> Result<(), Refusal> {
+        self.talk()?.reject(&about.transfer)
+    }
+
+    /// Has so much of what the partner sends.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoConversation`].
+    pub fn progress(&self, progress: &Progress) -> Result<(), Refusal> {
+        self.talk()?.progress(progress)
+    }
+
+    /// Has sent everything.
+    ///
+    /// # Errors
+    /// [`ErrorCode::TransferUnknown`], [`ErrorCode::TransferOver`].
+    pub fn complete(&self, complete: &Complete) -> Result<(), Refusal> {
+        self.talk()?.complete(complete)
+    }
+
+    /// Calls a transfer off, its own or the partner's.
+    ///
+    /// # Errors
+    /// [`ErrorCode::TransferUnknown`].
+    pub fn call_off(&self, about: &About) -> Result<(), Refusal> {
+        self.talk()?.call_off(&about.transfer)
+    }
+
+    /// The client is on a new link and has these transfers left. Yields where its own go on.
+    pub fn go_on(&self, held: Option<&[HeldTransfer]>) -> Vec<GoOn> {
+        self.person.talk().map(|talk| talk.go_on(held)).unwrap_or_default()
+    }
+
+    /// What brings and takes the bytes of this client's transfers.
+    pub fn carrier(&self) -> Carrier {
+        Carrier::new(Arc::clone(&self.person))
     }
 
     /// The client has a link by this door. If it had none, its partner is told, or its search goes on.

@@ -10,15 +10,16 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::keeping::Keeping;
 use super::race::{OPEN_DEADLINE, race};
-use super::{Client, Error, Target};
+use super::{Client, Error, File, Target};
 use crate::hub::Door;
-use crate::protocol::{ClientEvent, Established, Lost, ServerEvent};
+use crate::protocol::{ClientEvent, Established, Lost, Offered, ServerEvent, TransferId};
 
 /// Orders and news that wait at most. A full queue of orders refuses; a full queue of news makes the
 /// keeper wait, and with it the server.
@@ -88,6 +89,8 @@ pub enum News {
     },
     /// The server did not know the session any more: a new one has begun.
     Anew(Option<Lost>),
+    /// A file has come, whole and as it was sent.
+    Received(Box<Offered>, Bytes),
     /// A round trip was measured.
     RoundTrip(Duration),
     /// There will be nothing more.
@@ -99,6 +102,9 @@ pub(super) enum Order {
     Say(Box<ClientEvent>),
     Cut(Cut),
     Move(Vec<Door>),
+    Offer(TransferId, File),
+    Accept(TransferId),
+    CallOff(TransferId),
 }
 
 /// The handle. Dropping it ends the session's link, and the session with its window.
@@ -161,6 +167,21 @@ impl Keeper {
     /// too much waits already, or the keeper has ended.
     pub fn say(&self, event: ClientEvent) -> bool {
         self.orders.try_send(Order::Say(Box::new(event))).is_ok()
+    }
+
+    /// Offers the partner a file under this name, and sends it once it is wanted.
+    pub fn offer(&self, id: TransferId, file: File) -> bool {
+        self.orders.try_send(Order::Offer(id, file)).is_ok()
+    }
+
+    /// Wants what the partner has offered; [`News::Received`] brings it.
+    pub fn accept(&self, id: TransferId) -> bool {
+        self.orders.try_send(Order::Accept(id)).is_ok()
+    }
+
+    /// Calls a file off, one's own or the partner's.
+    pub fn call_off(&self, id: TransferId) -> bool {
+        self.orders.try_send(Order::CallOff(id)).is_ok()
     }
 
     /// Loses the link.

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::keeper::{Cut, Habits, News, Order};
 use super::race::{OPEN_DEADLINE, race};
-use super::{Client, Error, Wire};
+use super::{Client, Error, Heard, Wire};
 use crate::hub::Door;
-use crate::protocol::{Beat, ClientEvent, Encoded, Lane, ServerEvent, ServerFrame};
+use crate::protocol::{About, Beat, ClientEvent, Encoded, Lane, ServerEvent};
 
 /// An acknowledgement goes out this long after the frame it is for (the contract's number) ...
 const ACK_AFTER: Duration = Duration::from_millis(50);
@@ -115,6 +115,15 @@ impl Keeping {
     }
 
     async fn step(&mut self) -> Result<(), Stop> {
+        self.act().await?;
+        if !self.linked {
+            return Ok(());
+        }
+        let carried = timeout(OPEN_DEADLINE, self.client.carry()).await;
+        self.written(carried).await
+    }
+
+    async fn act(&mut self) -> Result<(), Stop> {
         let due = self.due();
         tokio::select! {
             biased; // orders are few and must not wait behind a flood of frames
@@ -127,6 +136,18 @@ impl Keeping {
                     self.reach(Duration::ZERO);
                     Ok(())
                 }
+                Some(Order::Offer(id, file)) => {
+                    self.client.carrying.offer(id.clone(), file.bytes.clone());
+                    self.said(&ClientEvent::Offer(file.offer(id))).await
+                }
+                Some(Order::Accept(id)) => {
+                    self.client.carrying.accept(&id);
+                    self.said(&ClientEvent::Accept(About { transfer: id })).await
+                }
+                Some(Order::CallOff(id)) => {
+                    self.client.carrying.forget(&id);
+                    self.said(&ClientEvent::Cancel(About { transfer: id })).await
+                }
             },
             opened = async { self.opening.as_mut().expect("looked at below").await }, if self.opening.is_some() => {
                 self.opening = None;
@@ -135,7 +156,7 @@ impl Keeping {
                     Err(error) => self.failed(&error).await,
                 }
             }
-            frame = self.client.wire.recv(), if self.linked => self.frame(frame).await,
+            heard = self.client.wire.hear(), if self.linked => self.heard(heard).await,
             () = sleep_until(due) => self.tick().await,
         }
     }
@@ -149,7 +170,7 @@ impl Keeping {
             if self.opening.is_none() {
                 due = due.min((self.link.heard + beat.mul_f64(SUSPECT)).max(self.not_before));
             }
-            if let Some(at) = self.ack_at {
+            for at in [self.ack_at, self.client.carrying.due()].into_iter().flatten() {
                 due = due.min(at);
             }
             if let Some(at) = self.look_back_at {
@@ -225,17 +246,21 @@ impl Keeping {
         match written {
             Ok(Ok(())) => Ok(()),
             // Why it ended is read, not written: a farewell may wait to be read.
-            Ok(Err(_)) => match timeout(ACK_AFTER, self.client.wire.recv()).await {
-                Ok(frame) => self.frame(frame).await,
+            Ok(Err(_)) => match timeout(ACK_AFTER, self.client.wire.hear()).await {
+                Ok(heard) => self.heard(heard).await,
                 Err(_nothing) => self.lost("nothing can be written").await,
             },
             Err(_late) => self.lost("a write took too long").await,
         }
     }
 
-    async fn frame(&mut self, frame: Result<ServerFrame, Error>) -> Result<(), Stop> {
-        let taken = match frame {
-            Ok(frame) => {
+    async fn heard(&mut self, heard: Result<Heard, Error>) -> Result<(), Stop> {
+        let taken = match heard {
+            Ok(Heard::Bytes(header, bytes)) => {
+                self.link.heard = Instant::now();
+                Ok(self.client.carrying.bring(&header, &bytes, Instant::now()).map(ServerEvent::Complete))
+            }
+            Ok(Heard::Frame(frame)) => {
                 self.link.heard = Instant::now();
                 // The link is alive after all; what was begun beside it is not needed, unless it is
                 // the way back to the preferred door, or one that was asked for.
@@ -259,6 +284,10 @@ impl Keeping {
                         let trip = Duration::try_from_secs_f64((now - t) / 1000.0).unwrap_or_default();
                         self.tell(News::RoundTrip(trip)).await
                     }
+                    Some(ServerEvent::Complete(complete)) => match self.client.collect(&complete) {
+                        Some((offered, bytes)) => self.tell(News::Received(Box::new(offered), bytes)).await,
+                        None => self.tell(News::Heard(ServerEvent::Complete(complete))).await,
+                    },
                     Some(event) => self.tell(News::Heard(event)).await,
                     None => Ok(()),
                 }

@@ -8,23 +8,29 @@
 //!
 //! Must not know: the server's parts. It speaks through `protocol` only.
 
+mod carrying;
 mod keeper;
 mod keeping;
+mod pace;
 mod race;
 mod rest;
+mod streams;
 mod wire;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
+use self::carrying::{Carrying, Next};
+pub use self::carrying::{File, sha256};
 pub use self::keeper::{Cut, Habits, Keeper, News};
 pub use self::rest::{Account, Rest};
-pub use self::wire::{Ended, Server, Target, Wire};
+pub use self::wire::{Ended, Heard, Server, Target, Wire};
 use crate::hub::Door;
 use crate::protocol::{
-    Arrival, Beat, ClientEvent, ClientInfo, Closing, Encoded, Established, Hello, Inbound, Lane, Outbound, PROTOCOL,
-    Refusal, Resume, ServerEvent, ServerFrame,
+    About, Arrival, Beat, ClientEvent, ClientInfo, Closing, Complete, Encoded, Established, Hello, Inbound, Lane,
+    Offered, Outbound, PROTOCOL, Refusal, Resume, ServerEvent, ServerFrame, TransferId,
 };
 
 /// What went wrong on this side of the wire.
@@ -79,6 +85,7 @@ pub struct Client {
     /// What of `inbound` the server was told.
     acknowledged: u64,
     established: Established,
+    carrying: Carrying,
 }
 
 impl Client {
@@ -96,6 +103,8 @@ impl Client {
     /// Whatever keeps it from being established.
     pub async fn begin(target: &Target, mut wire: Wire, token: &str, device: Option<&str>) -> Result<Self, Error> {
         let established = greet(&mut wire, hello(token, device, None)).await?;
+        let mut carrying = Carrying::default();
+        carrying.linked(&established, Instant::now());
         Ok(Self {
             target: target.clone(),
             token: token.to_owned(),
@@ -105,6 +114,7 @@ impl Client {
             inbound: Inbound::default(),
             acknowledged: 0,
             established,
+            carrying,
         })
     }
 
@@ -155,11 +165,79 @@ impl Client {
     pub async fn next(&mut self, wait: Duration) -> Result<ServerEvent, Error> {
         let deadline = Instant::now() + wait;
         loop {
-            let frame = timeout_at(deadline, self.wire.recv()).await.map_err(|_| Error::Timeout(wait))??;
-            let event = self.take(frame).await?;
-            self.acknowledge().await?;
-            if let Some(event) = event {
-                return Ok(event);
+            self.carry().await?;
+            let due = self.carrying.due().map_or(deadline, |due| due.min(deadline));
+            match timeout_at(due, self.wire.hear()).await {
+                Ok(heard) => match self.hear(heard?).await? {
+                    Some(event) => {
+                        // Whoever waits for nothing more has said what there was to say.
+                        self.carry().await?;
+                        return Ok(event);
+                    }
+                    None => self.acknowledge().await?,
+                },
+                Err(_) if due < deadline => {}
+                Err(_) => return Err(Error::Timeout(wait)),
+            }
+        }
+    }
+
+    /// Offers the partner a file; its bytes go out while [`next`](Self::next) waits.
+    ///
+    /// # Errors
+    /// The link is gone; the offer is made again after [`resume`](Self::resume).
+    pub async fn offer(&mut self, id: &str, file: &File) -> Result<(), Error> {
+        let id = TransferId::new(id).expect("an id has 1 to 64 characters");
+        self.carrying.offer(id.clone(), file.bytes.clone());
+        self.send(&ClientEvent::Offer(file.offer(id))).await
+    }
+
+    /// Wants a file that the partner has offered.
+    ///
+    /// # Errors
+    /// The link is gone; it is said again after [`resume`](Self::resume).
+    pub async fn accept(&mut self, id: &TransferId) -> Result<(), Error> {
+        self.carrying.accept(id);
+        self.send(&ClientEvent::Accept(About { transfer: id.clone() })).await
+    }
+
+    /// Does not want a file, one's own or the partner's, any more.
+    ///
+    /// # Errors
+    /// The link is gone; it is said again after [`resume`](Self::resume).
+    pub async fn call_off(&mut self, id: &TransferId) -> Result<(), Error> {
+        self.carrying.forget(id);
+        self.send(&ClientEvent::Cancel(About { transfer: id.clone() })).await
+    }
+
+    /// A file that has come, whole and as it was sent; once, after its `file:complete`.
+    pub fn collect(&mut self, complete: &Complete) -> Option<(Offered, Bytes)> {
+        self.carrying.collect(complete)
+    }
+
+    /// Writes what of the files may be written now.
+    async fn carry(&mut self) -> Result<(), Error> {
+        while let Some(next) = self.carrying.next(Instant::now()) {
+            match next {
+                Next::Bytes(header, bytes, last) => self.wire.send_bytes(&header, bytes, last).await?,
+                Next::Say(event) => self.send(&event).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what came; yields an event that is not the session's own business.
+    async fn hear(&mut self, heard: Heard) -> Result<Option<ServerEvent>, Error> {
+        match heard {
+            Heard::Frame(frame) => {
+                let event = self.take(frame).await?;
+                if event.is_some() {
+                    self.acknowledge().await?;
+                }
+                Ok(event)
+            }
+            Heard::Bytes(header, bytes) => {
+                Ok(self.carrying.bring(&header, &bytes, Instant::now()).map(ServerEvent::Complete))
             }
         }
     }
@@ -185,11 +263,12 @@ impl Client {
     /// As there.
     pub async fn go_on(&mut self, mut wire: Wire) -> Result<(), Error> {
         let Established { session, key, .. } = self.established;
-        let resume = Resume { session, key, received: self.inbound.received() };
+        let resume = Resume { session, key, received: self.inbound.received(), transfers: Some(self.carrying.held()) };
         let hello = hello(&self.token, self.device.as_deref(), Some(resume.clone()));
         self.established = greet(&mut wire, hello).await?;
         self.wire = wire;
         self.acknowledged = resume.received;
+        self.carrying.linked(&self.established, Instant::now());
         if self.established.resumed {
             let received = self.established.received;
             let known = self.outbound.resume(received).map(drop);
@@ -236,7 +315,7 @@ impl Client {
             }
             Some(ServerEvent::Closing(closing)) => Err(Error::Closing(closing)),
             Some(ServerEvent::Ack(_)) | None => Ok(None),
-            Some(event) => Ok(Some(event)),
+            Some(event) => Ok(self.carrying.hear(&event, Instant::now()).then_some(event)),
         }
     }
 

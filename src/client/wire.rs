@@ -20,8 +20,9 @@ use wtransport::tls::Sha256Digest;
 use wtransport::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
 
 use super::Error;
+use super::streams::Streams;
 use crate::hub::Door;
-use crate::protocol::{Encoded, Lane, ServerFrame, write_ack, write_frame};
+use crate::protocol::{ChunkHeader, Encoded, Lane, MAX_CHUNK_HEADER, ServerFrame, write_ack, write_frame};
 use crate::transport::webtransport::{next_frame, put_frame};
 
 /// One address of a server.
@@ -98,12 +99,22 @@ pub enum Wire {
     Cut,
 }
 
-/// The control stream and the datagrams of one connection.
+/// What comes over a link.
+#[derive(Debug)]
+pub enum Heard {
+    /// A frame.
+    Frame(ServerFrame),
+    /// Bytes of a transfer.
+    Bytes(ChunkHeader, Bytes),
+}
+
+/// The control stream, the datagrams and the streams of one connection.
 pub struct WebTransportWire {
     connection: Connection,
     send: SendStream,
     recv: RecvStream,
     partial: BytesMut,
+    streams: Streams,
     // Kept: dropping it would close the connection.
     _endpoint: Endpoint<wtransport::endpoint::endpoint_side::Client>,
 }
@@ -223,16 +234,58 @@ impl Wire {
         }
     }
 
-    /// The next frame of the server. Cancel safe.
+    /// Sends bytes of a transfer. `last`: none follow.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub async fn send_bytes(&mut self, header: &ChunkHeader, bytes: Bytes, last: bool) -> Result<(), Error> {
+        match self {
+            Self::WebTransport(wire) => wire.streams.send(&wire.connection, header, bytes, last).await,
+            Self::WebSocket(socket) => {
+                let mut chunk = BytesMut::with_capacity(MAX_CHUNK_HEADER + bytes.len());
+                header.write(&mut chunk);
+                chunk.extend_from_slice(&bytes);
+                socket.send(Message::Binary(chunk.freeze())).await.map_err(|error| lost(&error))
+            }
+            #[cfg(test)]
+            Self::Memory(_) => Ok(()),
+            Self::Cut => Err(cut()),
+        }
+    }
+
+    /// Ends the bytes of a transfer in the middle, where the door can say so.
+    pub fn abort_bytes(&mut self, header: &ChunkHeader) {
+        if let Self::WebTransport(wire) = self {
+            wire.streams.abort(&header.transfer);
+        }
+    }
+
+    /// The next frame of the server; bytes of transfers are passed over. Cancel safe.
     ///
     /// # Errors
     /// [`Error::Ended`] with the close code, [`Error::Frame`].
     pub async fn recv(&mut self) -> Result<ServerFrame, Error> {
+        loop {
+            if let Heard::Frame(frame) = self.hear().await? {
+                return Ok(frame);
+            }
+        }
+    }
+
+    /// The next frame or bytes of the server. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Ended`] with the close code, [`Error::Frame`].
+    pub async fn hear(&mut self) -> Result<Heard, Error> {
         match self {
-            Self::WebTransport(wire) => wire.recv().await,
+            Self::WebTransport(wire) => wire.hear().await,
             Self::WebSocket(socket) => loop {
                 match socket.next().await {
-                    Some(Ok(Message::Text(text))) => return ServerFrame::decode(text.as_bytes()).map_err(Error::Frame),
+                    Some(Ok(Message::Text(text))) => return read(text.as_bytes()),
+                    Some(Ok(Message::Binary(message))) => {
+                        let (header, bytes) = ChunkHeader::split(message).map_err(Error::Frame)?;
+                        return Ok(Heard::Bytes(header, bytes));
+                    }
                     Some(Ok(Message::Close(frame))) => {
                         let code = frame.map(|frame| u16::from(frame.code));
                         return Err(Error::Ended(code.map_or_else(|| Ended::Lost("no code".to_owned()), Ended::Code)));
@@ -243,7 +296,7 @@ impl Wire {
                 }
             },
             #[cfg(test)]
-            Self::Memory(wire) => wire.recv().await,
+            Self::Memory(wire) => wire.recv().await.map(Heard::Frame),
             Self::Cut => Err(cut()),
         }
     }
@@ -255,10 +308,10 @@ impl Wire {
 }
 
 impl WebTransportWire {
-    async fn recv(&mut self) -> Result<ServerFrame, Error> {
+    async fn hear(&mut self) -> Result<Heard, Error> {
         loop {
             if let Some(frame) = next_frame(&mut self.partial).map_err(|error| lost(&error))? {
-                return ServerFrame::decode(&frame).map_err(Error::Frame);
+                return read(&frame);
             }
             tokio::select! {
                 biased; // in the order in which a reader would want them: control before datagrams
@@ -269,10 +322,11 @@ impl WebTransportWire {
                 },
                 datagram = self.connection.receive_datagram() => {
                     if let Ok(datagram) = datagram {
-                        return ServerFrame::decode(&datagram.payload()).map_err(Error::Frame);
+                        return read(&datagram.payload());
                     }
                     return Err(self.ended().await);
                 }
+                (header, bytes) = self.streams.hear(&self.connection) => return Ok(Heard::Bytes(header, bytes)),
             }
         }
     }
@@ -304,7 +358,14 @@ async fn webtransport(target: &Target) -> Result<WebTransportWire, Error> {
     let connection = endpoint.connect(options.build()).await.map_err(|error| failed(&error))?;
     let opening = connection.open_bi().await.map_err(|error| failed(&error))?;
     let (send, recv) = opening.await.map_err(|error| failed(&error))?;
-    Ok(WebTransportWire { connection, send, recv, partial: BytesMut::new(), _endpoint: endpoint })
+    Ok(WebTransportWire {
+        connection,
+        send,
+        recv,
+        partial: BytesMut::new(),
+        streams: Streams::default(),
+        _endpoint: endpoint,
+    })
 }
 
 async fn websocket(target: &Target) -> Result<WebSocketStream<Stream>, Error> {
@@ -342,7 +403,11 @@ fn unspecified(peer: SocketAddr) -> std::net::IpAddr {
     if peer.is_ipv4() { std::net::Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() }
 }
 
-fn lost(error: &dyn std::fmt::Display) -> Error {
+fn read(frame: &[u8]) -> Result<Heard, Error> {
+    ServerFrame::decode(frame).map(Heard::Frame).map_err(Error::Frame)
+}
+
+pub(super) fn lost(error: &dyn std::fmt::Display) -> Error {
     Error::Ended(Ended::Lost(error.to_string()))
 }
 

@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::raw::{self, Layers, Raw};
+use super::raw::{self, Layers};
 use super::{
     Auth, Config, Environment, Error, Files, Limits, Listen, Log, Matching, Origins, Public, Secret, Session, Store,
     Tls,
 };
+use crate::media::Types;
 
 /// Fewest bytes of a secret that production accepts.
 const SECRET_BYTES: usize = 32;
@@ -46,7 +47,7 @@ pub(super) fn check(layers: Layers) -> Result<Config, Error> {
         session: session(&raw.session)?,
         limits: limits(&raw.limits)?,
         matching: matching(&raw.matching)?,
-        files: files(&raw),
+        files: files(&raw.files)?,
         log: log(&raw.log)?,
         data,
         warnings,
@@ -288,11 +289,37 @@ fn matching(raw: &raw::Matching) -> Result<Matching, Error> {
     Ok(matching)
 }
 
-fn files(raw: &Raw) -> Files {
-    Files {
-        max_bytes: raw.files.max_bytes.unwrap_or(10 * 1024 * 1024),
-        max_voice: Duration::from_secs(raw.files.max_voice_seconds.unwrap_or(300)),
+fn files(raw: &raw::Files) -> Result<Files, Error> {
+    let usual = Files::default();
+    let types = match &raw.types {
+        None => usual.types,
+        Some(list) => Types::parse(list).map_err(|wrong| {
+            Error::value("files.types", wrong, "use media types such as image/png, or audio/* for all of a kind")
+        })?,
+    };
+    let files = Files {
+        max_bytes: raw.max_bytes.unwrap_or(usual.max_bytes),
+        max_voice: raw.max_voice_seconds.map_or(usual.max_voice, Duration::from_secs),
+        types,
+        at_once: raw.at_once.map_or(Ok(usual.at_once), |count| size("files.at_once", count))?,
+        offer: raw.offer_ms.map_or(usual.offer, Duration::from_millis),
+        stall: raw.stall_ms.map_or(usual.stall, Duration::from_millis),
+        buffer_bytes: raw.buffer_bytes.map_or(Ok(usual.buffer_bytes), |bytes| size("files.buffer_bytes", bytes))?,
+    };
+    if files.at_once > 16 {
+        return Err(Error::value("files.at_once", files.at_once.to_string(), "at most 16"));
     }
+    for (key, value) in [("files.offer_ms", files.offer), ("files.stall_ms", files.stall)] {
+        if value < Duration::from_millis(100) {
+            return Err(Error::value(key, value.as_millis().to_string(), "at least 100"));
+        }
+    }
+    // One transfer must fit.
+    let least = 1024 * 1024;
+    if files.buffer_bytes < least {
+        return Err(Error::value("files.buffer_bytes", files.buffer_bytes.to_string(), format!("at least {least}")));
+    }
+    Ok(files)
 }
 
 fn log(raw: &raw::Log) -> Result<Log, Error> {

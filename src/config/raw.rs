@@ -43,7 +43,15 @@ section!(Limits {
     parked_bytes: u64
 });
 section!(Matching { wider_after_ms: u64, anyone_after_ms: u64, avoid_last: u64 });
-section!(Files { max_bytes: u64, max_voice_seconds: u64 });
+section!(Files {
+    max_bytes: u64,
+    max_voice_seconds: u64,
+    types: Vec<String>,
+    at_once: u64,
+    offer_ms: u64,
+    stall_ms: u64,
+    buffer_bytes: u64,
+});
 section!(Log { level: String });
 
 macro_rules! raw {

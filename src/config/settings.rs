@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::media::Types;
+
 /// Every setting of one process.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -245,6 +247,30 @@ pub struct Files {
     pub max_bytes: u64,
     /// Longest voice note.
     pub max_voice: Duration,
+    /// Types that may be sent.
+    pub types: Types,
+    /// How many one person may send at once.
+    pub at_once: usize,
+    /// How long an offer stands without an answer.
+    pub offer: Duration,
+    /// How long a transfer may stand still while both people have a link.
+    pub stall: Duration,
+    /// Bytes that all transfers of this process may keep together.
+    pub buffer_bytes: usize,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self {
+            max_bytes: 10 * 1024 * 1024,
+            max_voice: Duration::from_secs(300),
+            types: Types::default(),
+            at_once: 4,
+            offer: Duration::from_secs(120),
+            stall: Duration::from_secs(30),
+            buffer_bytes: 256 * 1024 * 1024,
+        }
+    }
 }
 
 /// Logging.

@@ -161,7 +161,7 @@ impl Pair {
             News::Heard(ServerEvent::Error(refusal)) => {
                 return Err(Error::Connect(format!("the server refused: {}", refusal.message)));
             }
-            News::Heard(_) => {}
+            News::Heard(_) | News::Received(..) => {}
             News::RoundTrip(trip) => self.sides[side].story.round_trip = Some(trip),
             News::Unlinked { .. } => {
                 self.sides[side].story.lost += 1;

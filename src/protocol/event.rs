@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::heard::*;
-use super::ids::{MessageId, SessionId, SessionKey};
+use super::ids::{MessageId, SessionId, SessionKey, TransferId};
 use super::reason::{ErrorCode, Refusal};
+use super::transfer::*;
 
 /// Longest text of a message, in bytes of UTF-8.
 pub const MAX_TEXT: usize = 8 * 1024;
@@ -91,6 +92,12 @@ vocabulary! {
         "chat:message" Message(Message) Reliable,
         "chat:typing" Typing(Typing) Volatile,
         "chat:clear" Clear(Nothing) Reliable,
+        "file:offer" Offer(Offer) Reliable,
+        "file:accept" Accept(About) Reliable,
+        "file:reject" Reject(About) Reliable,
+        "file:progress" Progress(Progress) Link,
+        "file:complete" Complete(Complete) Reliable,
+        "file:cancel" Cancel(About) Reliable,
     }
 }
 
@@ -112,6 +119,12 @@ vocabulary! {
         "chat:delivered" Delivered(Delivered) Reliable,
         "chat:typing" Typing(Typing) Volatile,
         "chat:clear" Clear(Cleared) Reliable,
+        "file:offer" Offer(Offered) Reliable,
+        "file:accept" Accept(About) Reliable,
+        "file:reject" Reject(About) Reliable,
+        "file:progress" Progress(Progress) Link,
+        "file:complete" Complete(Complete) Reliable,
+        "file:cancel" Cancel(Cancelled) Reliable,
         "error" Error(Refusal) Reliable,
     }
 }
@@ -126,6 +139,7 @@ impl ClientEvent {
             Self::Hello(hello) => hello.check(),
             Self::Match(wish) => wish.check(),
             Self::Message(message) => message.check(),
+            Self::Offer(offer) => offer.check(),
             Self::Ping(_)
             | Self::Pong(_)
             | Self::Ack(_)
@@ -134,9 +148,36 @@ impl ClientEvent {
             | Self::Skip(_)
             | Self::Leave(_)
             | Self::Typing(_)
-            | Self::Clear(_) => Ok(()),
+            | Self::Clear(_)
+            | Self::Accept(_)
+            | Self::Reject(_)
+            | Self::Progress(_)
+            | Self::Complete(_)
+            | Self::Cancel(_) => Ok(()),
         };
         checked.map_err(|refusal| refusal.of(self.name()))
+    }
+
+    /// The client's own name for what the event is about.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Message(message) => Some(message.id.as_str()),
+            Self::Offer(offer) => Some(offer.transfer.as_str()),
+            Self::Accept(about) | Self::Reject(about) | Self::Cancel(about) => Some(about.transfer.as_str()),
+            Self::Progress(progress) => Some(progress.transfer.as_str()),
+            Self::Complete(complete) => Some(complete.transfer.as_str()),
+            _ => None,
+        }
+    }
+}
+
+impl ServerEvent {
+    /// What of several of one name it is about: only the newest of each is worth sending.
+    pub fn topic(&self) -> Option<&TransferId> {
+        match self {
+            Self::Progress(progress) => Some(&progress.transfer),
+            _ => None,
+        }
     }
 }
 
@@ -183,6 +224,9 @@ pub struct Resume {
     pub key: SessionKey,
     /// The highest `seq` the client has received in it.
     pub received: u64,
+    /// The transfers it still has; absent: none, as after a reload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfers: Option<Vec<HeldTransfer>>,
 }
 
 impl Check for Hello {
@@ -192,8 +236,12 @@ impl Check for Hello {
         tag("client.version", version)?;
         match device_id {
             Some(id) if id.is_empty() || id.chars().count() > super::ids::MAX_CLIENT_ID => {
-                Err(invalid("client.deviceId has 1 to 64 characters"))
+                return Err(invalid("client.deviceId has 1 to 64 characters"));
             }
+            _ => {}
+        }
+        match self.resume.as_ref().and_then(|resume| resume.transfers.as_ref()) {
+            Some(held) if held.len() > MAX_HELD => Err(invalid(format!("resume.transfers names at most {MAX_HELD}"))),
             _ => Ok(()),
         }
     }

@@ -11,6 +11,7 @@ use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor}
 use serde_json::value::RawValue;
 
 use super::event::{ClientEvent, Lane, ServerEvent};
+use super::ids::TransferId;
 use super::reason::{ErrorCode, Refusal};
 
 /// Largest frame either side may send, in bytes.
@@ -25,6 +26,8 @@ pub struct Encoded {
     pub data: Bytes,
     /// Whether it gets a number.
     pub lane: Lane,
+    /// What of several of its name it is about.
+    pub topic: Option<TransferId>,
 }
 
 impl Encoded {
@@ -36,7 +39,7 @@ impl Encoded {
 
 impl From<&ServerEvent> for Encoded {
     fn from(event: &ServerEvent) -> Self {
-        encoded(event.name(), event.lane(), event.data())
+        Self { topic: event.topic().cloned(), ..encoded(event.name(), event.lane(), event.data()) }
     }
 }
 
@@ -49,7 +52,7 @@ impl From<&ClientEvent> for Encoded {
 fn encoded(name: &'static str, lane: Lane, data: serde_json::Result<Vec<u8>>) -> Encoded {
     // Structs of strings, numbers and lists: serde_json has nothing to refuse in them.
     let data = data.expect("wire types are always valid JSON");
-    Encoded { name, data: data.into(), lane }
+    Encoded { name, data: data.into(), lane, topic: None }
 }
 
 /// Appends the frame of an event to `out`, with its number and an acknowledgement where given.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::event::MessageKind;
 use super::ids::{ConversationId, MessageId, SessionId, SessionKey, UserId};
 use super::reason::CloseReason;
+use super::transfer::GoOn;
 
 /// The answer to a hello.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub struct Established {
     /// The conversation that goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<Matched>,
+    /// This person's transfers to the partner, and where to go on with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transfers: Vec<GoOn>,
 }
 
 /// What a person is doing.
@@ -75,6 +79,14 @@ pub struct ClientLimits {
     pub text: usize,
     /// Realtime events a minute, typing and acknowledgements not counted.
     pub events_per_minute: u32,
+    /// Largest file, bytes.
+    pub file_bytes: u64,
+    /// Longest voice note, milliseconds.
+    pub voice_ms: u64,
+    /// Files and voice notes that may be sent at once.
+    pub transfers: usize,
+    /// Most bytes of one that may be on the way: beyond what the partner has acknowledged.
+    pub transfer_window: u64,
 }
 
 /// A person as others may see them.

@@ -88,6 +88,14 @@ hex_id! {
     /// One conversation of two people: 128 random bits.
     ConversationId, 16
 }
+hex_id! {
+    /// A way to have one file once over HTTP, which its receiver alone is told: 128 random bits.
+    Ticket, 16
+}
+hex_id! {
+    /// A SHA-256.
+    Sha256, 32
+}
 
 fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], IdError> {
     let digits = text.as_bytes();
@@ -106,34 +114,51 @@ fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], IdError> {
     Ok(bytes)
 }
 
-/// A message's name, made by the client that sends it: 1 to [`MAX_CLIENT_ID`] characters.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
-pub struct MessageId(Box<str>);
+/// Declares a name that clients make: 1 to [`MAX_CLIENT_ID`] characters.
+macro_rules! client_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(Box<str>);
 
-impl MessageId {
-    /// Takes a client's id, if its length is allowed.
-    ///
-    /// # Errors
-    /// [`IdError::Length`] when it is empty or too long.
-    pub fn new(text: &str) -> Result<Self, IdError> {
-        // Counting characters costs a walk; bytes bound them from both sides first.
-        let fits = !text.is_empty()
-            && text.len() <= 4 * MAX_CLIENT_ID
-            && (text.len() <= MAX_CLIENT_ID || text.chars().count() <= MAX_CLIENT_ID);
-        if fits { Ok(Self(text.into())) } else { Err(IdError::Length) }
-    }
+        impl $name {
+            /// Takes a client's id, if its length is allowed.
+            ///
+            /// # Errors
+            /// [`IdError::Length`] when it is empty or too long.
+            pub fn new(text: &str) -> Result<Self, IdError> {
+                if fits(text) { Ok(Self(text.into())) } else { Err(IdError::Length) }
+            }
 
-    /// The id as the client wrote it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+            /// The id as the client wrote it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::new(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+            }
+        }
+    };
 }
 
-impl<'de> Deserialize<'de> for MessageId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(&String::deserialize(deserializer)?).map_err(de::Error::custom)
-    }
+client_id! {
+    /// A message's name, made by the client that sends it.
+    MessageId
+}
+client_id! {
+    /// A transfer's name, made by the client that sends it.
+    TransferId
+}
+
+/// Counting characters costs a walk; bytes bound them from both sides first.
+fn fits(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 4 * MAX_CLIENT_ID
+        && (text.len() <= MAX_CLIENT_ID || text.chars().count() <= MAX_CLIENT_ID)
 }
 
 #[cfg(test)]

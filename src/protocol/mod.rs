@@ -16,6 +16,7 @@ mod heard;
 mod ids;
 mod numbering;
 mod reason;
+mod transfer;
 
 pub use event::*;
 pub use frame::{ClientFrame, Encoded, MAX_FRAME, ServerFrame, write_ack, write_frame};
@@ -23,6 +24,7 @@ pub use heard::*;
 pub use ids::*;
 pub use numbering::{Arrival, Inbound, Outbound};
 pub use reason::{CloseReason, ErrorCode, Refusal};
+pub use transfer::*;
 
 /// The version of the wire that this build speaks; `connection:hello` must name it.
 pub const PROTOCOL: u32 = 1;

@@ -19,8 +19,26 @@ pub enum ErrorCode {
     SeqMissing,
     /// A message's text is over 8 KiB.
     TextTooLong,
-    /// Binary data where no transfer expects it.
-    BinaryUnexpected,
+    /// Bytes of a transfer without a header that can be read.
+    ChunkMalformed,
+    /// No such transfer of this person's, or none for which this makes sense now.
+    TransferUnknown,
+    /// A transfer of this name is under way.
+    TransferExists,
+    /// As many transfers as one may have at once are under way.
+    TransferLimit,
+    /// Bytes for a transfer that is over. Told once.
+    TransferOver,
+    /// Someone brings this transfer's bytes already.
+    TransferBusy,
+    /// The file is over the size limit.
+    FileTooBig,
+    /// The file has no bytes.
+    FileEmpty,
+    /// Files of this type may not be sent here.
+    TypeNotAllowed,
+    /// The voice note is over the limit.
+    VoiceTooLong,
     /// `connection:hello` on a link that has had one.
     AlreadyEstablished,
     /// The event needs a partner and there is none.

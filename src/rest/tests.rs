@@ -46,7 +46,7 @@ impl Service {
         let accounts = Accounts::new(store::open(&config).await.unwrap(), &config).unwrap();
         let draining = Arc::new(AtomicBool::new(false));
         let router = router(State {
-            chat: Chat::new(accounts, &config.matching),
+            chat: Chat::new(accounts, &config.matching, &config.files),
             config,
             certificates: None,
             started: Instant::now(),

@@ -19,7 +19,11 @@ pub(super) async fn act(chat: &Chat, core: &mut Core, event: Result<ClientEvent,
         Ok(event) => {
             let name = event.name();
             match allow(core, &event, numbered) {
-                Ok(()) => perform(chat, core, event).await.map_err(|refusal| refusal.of(name)),
+                Ok(()) => {
+                    let id = event.id().map(str::to_owned);
+                    let performed = perform(chat, core, event).await;
+                    performed.map_err(|refusal| with_id(refusal.of(name), id.as_deref()))
+                }
                 Err(refusal) => Err(refusal),
             }
         }
@@ -47,10 +51,14 @@ fn allow(core: &mut Core, event: &ClientEvent, numbered: bool) -> Result<(), Ref
         }
         Ok(())
     });
-    allowed.map_err(|refusal| match event {
-        ClientEvent::Message(message) => refusal.with_id(message.id.as_str()),
-        _ => refusal,
-    })
+    allowed.map_err(|refusal| with_id(refusal, event.id()))
+}
+
+fn with_id(refusal: Refusal, id: Option<&str>) -> Refusal {
+    match id {
+        Some(id) => refusal.with_id(id),
+        None => refusal,
+    }
 }
 
 /// What a verdict of the limits means for the session.
@@ -88,6 +96,12 @@ async fn perform(chat: &Chat, core: &mut Core, event: ClientEvent) -> Result<(),
         ClientEvent::Message(message) => participant.message(message),
         ClientEvent::Typing(typing) => participant.typing(typing),
         ClientEvent::Clear(_) => participant.clear(),
+        ClientEvent::Offer(offer) => participant.offer(offer),
+        ClientEvent::Accept(about) => participant.accept(&about),
+        ClientEvent::Reject(about) => participant.reject(&about),
+        ClientEvent::Progress(progress) => participant.progress(&progress),
+        ClientEvent::Complete(complete) => participant.complete(&complete),
+        ClientEvent::Cancel(about) => participant.call_off(&about),
     }
 }
 

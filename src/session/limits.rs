@@ -41,14 +41,23 @@ impl Limits {
 
     pub(super) fn judge(&mut self, event: &ClientEvent, now: Instant) -> Verdict {
         let buckets: &mut [&mut Bucket] = match event {
-            ClientEvent::Hello(_) | ClientEvent::Ping(_) | ClientEvent::Pong(_) | ClientEvent::Ack(_) => &mut [],
+            ClientEvent::Hello(_)
+            | ClientEvent::Ping(_)
+            | ClientEvent::Pong(_)
+            | ClientEvent::Ack(_)
+            | ClientEvent::Progress(_) => &mut [],
             ClientEvent::Typing(_) => &mut [&mut self.typing],
             ClientEvent::Match(_) | ClientEvent::Skip(_) => &mut [&mut self.matches, &mut self.events],
             ClientEvent::Renew(_)
             | ClientEvent::MatchCancel(_)
             | ClientEvent::Leave(_)
             | ClientEvent::Message(_)
-            | ClientEvent::Clear(_) => &mut [&mut self.events],
+            | ClientEvent::Clear(_)
+            | ClientEvent::Offer(_)
+            | ClientEvent::Accept(_)
+            | ClientEvent::Reject(_)
+            | ClientEvent::Complete(_)
+            | ClientEvent::Cancel(_) => &mut [&mut self.events],
         };
         charge(buckets, &mut self.refused, now)
     }

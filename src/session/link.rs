@@ -1,10 +1,13 @@
 //! What a door offers to a session: frames in, batches out, a farewell.
 
+use std::convert::Infallible;
 use std::future::Future;
+
+use bytes::Bytes;
 
 use crate::hub::Door;
 use crate::outbox::Batch;
-use crate::protocol::{ClientFrame, Closing, Refusal};
+use crate::protocol::{ChunkHeader, ClientFrame, Closing, Refusal};
 
 /// The carrier of the moment. Split once, so that reading and writing never wait for each other.
 pub trait Link: Send + 'static {
@@ -12,21 +15,32 @@ pub trait Link: Send + 'static {
     type Reader: Reader;
     /// The half that writes.
     type Writer: Writer;
+    /// Where the bytes of transfers go beside the frames; [`NoStreams`]: they go as chunks, in between.
+    type Streams: Streams;
 
     /// Which door it came through.
     fn door(&self) -> Door;
 
-    /// Its two halves.
-    fn split(self) -> (Self::Reader, Self::Writer);
+    /// Its two halves, and its streams if it has any.
+    fn split(self) -> (Self::Reader, Self::Writer, Option<Self::Streams>);
+}
+
+/// What comes in.
+#[derive(Debug)]
+pub enum Heard {
+    /// A frame, or why it is refused.
+    Frame(Result<ClientFrame, Refusal>),
+    /// Bytes of a transfer.
+    Chunk(ChunkHeader, Bytes),
 }
 
 /// The half of a link that reads.
 pub trait Reader: Send {
-    /// The next frame, or why it is refused, in the order of arrival. Cancel safe.
+    /// The next frame or chunk, in the order of arrival. Cancel safe.
     ///
     /// # Errors
     /// Why there will be no more.
-    fn recv(&mut self) -> impl Future<Output = Result<Result<ClientFrame, Refusal>, LinkEnd>> + Send;
+    fn recv(&mut self) -> impl Future<Output = Result<Heard, LinkEnd>> + Send;
 }
 
 /// The half of a link that writes.
@@ -38,8 +52,110 @@ pub trait Writer: Send {
     /// Why nothing can be written any more.
     fn send(&mut self, batch: &Batch) -> impl Future<Output = Result<(), LinkEnd>> + Send;
 
+    /// Writes a chunk of a transfer; only where there are no streams. Cancelled as [`send`](Self::send).
+    ///
+    /// # Errors
+    /// Why nothing can be written any more.
+    fn send_chunk(&mut self, header: &ChunkHeader, bytes: &[u8]) -> impl Future<Output = Result<(), LinkEnd>> + Send;
+
     /// Says `connection:closing`, sees it off, and closes the link with the same code.
     fn close(self, closing: &Closing) -> impl Future<Output = ()> + Send;
+}
+
+/// Streams beside the frames, one for each transfer and direction.
+pub trait Streams: Send + Sync + 'static {
+    /// A stream that the client opened.
+    type Source: Source;
+    /// A stream that we opened.
+    type Sink: Sink;
+
+    /// The next stream that the client opens. Cancel safe.
+    ///
+    /// # Errors
+    /// Why there will be no more.
+    fn accept(&self) -> impl Future<Output = Result<Self::Source, LinkEnd>> + Send;
+
+    /// Opens a stream to the client.
+    ///
+    /// # Errors
+    /// Why there can be none.
+    fn open(&self) -> impl Future<Output = Result<Self::Sink, LinkEnd>> + Send;
+}
+
+/// Bytes that come in.
+pub trait Source: Send {
+    /// The next bytes, at most so many; none: that was all. Cancel safe.
+    ///
+    /// # Errors
+    /// Why there will be no more.
+    fn read(&mut self, most: usize) -> impl Future<Output = Result<Option<Bytes>, StreamEnd>> + Send;
+
+    /// Wants no more of it.
+    fn stop(self);
+}
+
+/// Bytes that go out.
+pub trait Sink: Send {
+    /// Writes all of them.
+    ///
+    /// # Errors
+    /// Why no more can be written.
+    fn write(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), StreamEnd>> + Send;
+
+    /// That was all.
+    fn finish(self);
+
+    /// There will be no more.
+    fn reset(self);
+}
+
+/// Why a stream carries nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// The other side ended it on purpose (RESET_STREAM or STOP_SENDING).
+    Aborted,
+    /// The link is gone.
+    Lost,
+}
+
+/// The streams of a door that has none.
+pub enum NoStreams {}
+
+impl Streams for NoStreams {
+    type Source = Infallible;
+    type Sink = Infallible;
+
+    async fn accept(&self) -> Result<Infallible, LinkEnd> {
+        match *self {}
+    }
+
+    async fn open(&self) -> Result<Infallible, LinkEnd> {
+        match *self {}
+    }
+}
+
+impl Source for Infallible {
+    async fn read(&mut self, _: usize) -> Result<Option<Bytes>, StreamEnd> {
+        match *self {}
+    }
+
+    fn stop(self) {
+        match self {}
+    }
+}
+
+impl Sink for Infallible {
+    async fn write(&mut self, _: Bytes) -> Result<(), StreamEnd> {
+        match *self {}
+    }
+
+    fn finish(self) {
+        match self {}
+    }
+
+    fn reset(self) {
+        match self {}
+    }
 }
 
 /// Why a link carries nothing any more.

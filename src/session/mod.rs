@@ -1,7 +1,7 @@
 //! One client, whatever carries it, and whichever link it uses at the moment.
 //!
 //! Owns: the [`Link`] trait (what a door must offer), the register of sessions and who may resume
-//! them, the reading and writing of one link, the heartbeat, and one client's rate limits.
+//! them, the reading and writing of one link, with the bytes of transfers on it, the heartbeat, and one client's rate limits.
 //!
 //! Must not know: QUIC, WebSocket, HTTP (a new door touches no file here), nor the rules of a
 //! conversation, which are `chat`'s.
@@ -10,6 +10,7 @@
 //! link that runs it, or the register where it is parked. A second link takes it over by asking the
 //! first to stop, which it does between two commands, never inside one.
 
+mod carry;
 mod core;
 mod dispatch;
 mod limits;
@@ -20,5 +21,5 @@ mod pulse;
 mod register;
 mod run;
 
-pub use self::link::{Link, LinkEnd, Reader, Writer};
+pub use self::link::{Heard, Link, LinkEnd, NoStreams, Reader, Sink, Source, StreamEnd, Streams, Writer};
 pub use self::register::{Sessions, Settings};

@@ -161,7 +161,7 @@ mod tests {
         let parking = Parking::new(1);
         let session = |number: u32| SessionId::from_bytes([number.to_be_bytes(); 4].concat().try_into().unwrap());
         let (user, key) = (UserId::from_bytes([1; 12]), SessionKey::from_bytes([2; 32]));
-        let ask = |number, key| Resume { session: session(number), key, received: 0 };
+        let ask = |number, key| Resume { session: session(number), key, received: 0, transfers: None };
         parking.remember(session(0), user, key, Lost::Expired);
         assert_eq!(parking.why(user, &ask(0, key)), Lost::Expired);
         assert_eq!(parking.why(user, &ask(0, SessionKey::from_bytes([3; 32]))), Lost::Unknown);

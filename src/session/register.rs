@@ -33,6 +33,8 @@ pub struct Settings {
     pub session: config::Session,
     /// Rates.
     pub limits: config::Limits,
+    /// Files and voice notes.
+    pub files: config::Files,
 }
 
 /// All sessions of this node, and what a door needs to serve one. Clones are the same.
@@ -128,7 +130,7 @@ impl Sessions {
         expires: SystemTime,
         device: Option<String>,
     ) -> Result<Held, Closing> {
-        let Settings { session, limits } = &self.0.settings;
+        let Settings { session, limits, .. } = &self.0.settings;
         let mut random = rand::rng();
         let (id, key) = (SessionId::from_bytes(random.random()), SessionKey::from_bytes(random.random()));
         let outbox = Outbox::new(session.outbox_bytes);

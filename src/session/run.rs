@@ -11,17 +11,18 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span};
 
+use super::carry::carry;
 use super::core::Core;
 use super::dispatch;
-use super::link::{Link, LinkEnd, Reader, Writer};
+use super::link::{Heard, Link, LinkEnd, Reader, Streams, Writer};
 use super::parting::{FAREWELL, part};
 use super::pulse::{Due, Pulse};
 use super::register::{Entry, Held, Sessions};
-use crate::chat::accounts;
+use crate::chat::{Carrier, accounts};
 use crate::outbox::{Batch, Outbox};
 use crate::protocol::{
-    Arrival, Beat, ClientEvent, ClientFrame, ClientLimits, CloseReason, Closing, Established, Hello, Lost, MAX_FRAME,
-    MAX_TEXT, PROTOCOL, Refusal, ServerEvent, millis,
+    Arrival, Beat, CHUNK, ClientEvent, ClientFrame, ClientLimits, CloseReason, Closing, Established, FILE_CHUNK, Hello,
+    Lost, MAX_FRAME, MAX_TEXT, PROTOCOL, Refusal, ServerEvent, TRANSFER_WINDOW, millis,
 };
 
 /// How long a link that was asked to give its session away waits for the taker before it counts
@@ -47,7 +48,7 @@ impl Sessions {
     /// takes it or nobody comes back for it.
     pub async fn serve<L: Link>(self, link: L) {
         let door = link.door();
-        let (mut reader, mut writer) = link.split();
+        let (mut reader, mut writer, streams) = link.split();
         let begun = timeout(self.0.settings.session.hello_timeout, self.begin_or_resume(&mut reader));
         let (held, established) = match begun.await {
             Ok(Ok(begun)) => begun,
@@ -60,8 +61,8 @@ impl Sessions {
             held.core.participant.linked(door);
             debug!(resumed = established.resumed, "link established");
             let hello = Batch::of(&ServerEvent::Established(established));
-            let greeted = write(&mut writer, &hello, self.0.settings.session.write_timeout).await;
-            self.run(held, reader, writer, greeted).await;
+            let greeted = write(writer.send(&hello), self.0.settings.session.write_timeout).await;
+            self.run(held, reader, writer, streams, greeted).await;
         }
         .instrument(span)
         .await;
@@ -69,7 +70,7 @@ impl Sessions {
 
     /// Says `closing` on a link that will have no session.
     pub async fn refuse<L: Link>(link: L, closing: Closing) {
-        let (reader, writer) = link.split();
+        let (reader, writer, _) = link.split();
         part(reader, writer, &closing).await;
     }
 
@@ -83,7 +84,8 @@ impl Sessions {
             match self.take_over(identity.id, resume).await {
                 Ok(mut held) if held.core.outbox.resume(resume.received) => {
                     held.core.expires = expires;
-                    let established = self.established(&held, true, None);
+                    let mut established = self.established(&held, true, None);
+                    established.transfers = held.core.participant.go_on(resume.transfers.as_deref());
                     return Ok((held, established));
                 }
                 Ok(held) => {
@@ -112,22 +114,36 @@ impl Sessions {
                 frame: MAX_FRAME,
                 text: MAX_TEXT,
                 events_per_minute: settings.limits.events_per_minute,
+                file_bytes: settings.files.max_bytes,
+                voice_ms: millis(settings.files.max_voice),
+                transfers: settings.files.at_once,
+                transfer_window: TRANSFER_WINDOW,
             },
             heartbeat_ms: millis(settings.session.ping_idle),
             resume_window_ms: millis(settings.session.resume_window),
             state,
             conversation,
+            transfers: Vec::new(),
         })
     }
 
-    async fn run<R: Reader, W: Writer>(&self, held: Held, mut reader: R, mut writer: W, greeted: Result<(), LinkEnd>) {
+    async fn run<R: Reader, W: Writer, S: Streams>(
+        &self,
+        held: Held,
+        mut reader: R,
+        mut writer: W,
+        streams: Option<S>,
+        greeted: Result<(), LinkEnd>,
+    ) {
         let Held { entry, mut core, wanted } = held;
         let end = match greeted {
             Ok(()) => {
                 let over = CancellationToken::new();
                 let outbox = core.outbox.clone();
                 let settings = &self.0.settings.session;
-                let (read, written) = tokio::join!(
+                let carrier = core.participant.carrier();
+                let chunks = streams.is_none().then_some(&carrier);
+                let (read, written, carried) = tokio::join!(
                     async {
                         let _over = over.clone().drop_guard();
                         self.read(&mut core, &mut reader, &wanted, &over).await
@@ -135,9 +151,18 @@ impl Sessions {
                     async {
                         let _over = over.clone().drop_guard();
                         tokio::select! {
-                            end = write_on(&outbox, &mut writer, &wanted, &over, settings.write_timeout) => end,
+                            end = write_on(&outbox, &mut writer, chunks, &wanted, &over, settings.write_timeout) => end,
                             // What is queued when the session ends may be as much as a slow client left.
                             () = long_after_the_end(&outbox) => None,
+                        }
+                    },
+                    async {
+                        let _over = over.clone().drop_guard();
+                        tokio::select! {
+                            biased;
+                            () = over.cancelled() => None,
+                            () = outbox.ended() => None,
+                            end = carry(&carrier, streams.as_ref(), &outbox) => Some(end),
                         }
                     },
                 );
@@ -146,7 +171,7 @@ impl Sessions {
                 } else if wanted.is_cancelled() {
                     End::Wanted
                 } else {
-                    End::Lost(read.or(written).unwrap_or(LinkEnd::Closed))
+                    End::Lost(read.or(written).or(carried).unwrap_or(LinkEnd::Closed))
                 }
             }
             Err(lost) => End::Lost(lost),
@@ -228,6 +253,7 @@ impl Sessions {
     ) -> Option<LinkEnd> {
         let settings = &self.0.settings.session;
         let outbox = core.outbox.clone();
+        let carrier = core.participant.carrier();
         let mut pulse = Pulse::new(settings, core.participant.is_talking());
         let timer = sleep_until(pulse.next(core.expires));
         tokio::pin!(timer);
@@ -255,14 +281,16 @@ impl Sessions {
                     }
                     timer.as_mut().reset(pulse.next(core.expires));
                 }
-                frame = reader.recv() => {
-                    let frame = match frame {
-                        Ok(frame) => frame,
-                        Err(end) => return Some(end),
-                    };
+                heard = reader.recv() => {
                     pulse.heard();
-                    if self.frame(core, frame).await && pulse.ack_soon() {
-                        timer.as_mut().reset(pulse.next(core.expires));
+                    match heard {
+                        Ok(Heard::Frame(frame)) => if self.frame(core, frame).await && pulse.ack_soon() {
+                            timer.as_mut().reset(pulse.next(core.expires));
+                        },
+                        Ok(Heard::Chunk(header, bytes)) => if let Err(refusal) = carrier.bring(&header, &bytes) {
+                            dispatch::refuse(core, refusal.of(FILE_CHUNK).with_id(header.transfer.as_str()));
+                        },
+                        Err(end) => return Some(end),
                     }
                 }
             }
@@ -308,25 +336,35 @@ impl Sessions {
 async fn write_on<W: Writer>(
     outbox: &Outbox,
     writer: &mut W,
+    chunks: Option<&Carrier>,
     wanted: &CancellationToken,
     over: &CancellationToken,
     deadline: Duration,
 ) -> Option<LinkEnd> {
     let mut batch = Batch::default();
     loop {
-        while outbox.take(&mut batch) {
+        // Frames go before chunks, and after each.
+        let frames = outbox.take(&mut batch);
+        if !frames && outbox.has_ended() {
+            return None;
+        }
+        let chunk = if frames { None } else { chunks.and_then(|carrier| carrier.take(CHUNK)) };
+        if frames || chunk.is_some() {
+            let writing = async {
+                match &chunk {
+                    None => write(writer.send(&batch), deadline).await,
+                    Some((header, bytes)) => write(writer.send_chunk(header, bytes), deadline).await,
+                }
+            };
             tokio::select! {
                 biased; // a stuck write must not hide that the session is wanted elsewhere
                 () = wanted.cancelled() => return None,
                 () = over_unless_ended(outbox, over) => return None,
-                written = write(writer, &batch, deadline) => match written {
-                    Ok(()) => {}
+                written = writing => match written {
+                    Ok(()) => continue,
                     Err(end) => return Some(end),
                 }
             }
-        }
-        if outbox.has_ended() {
-            return None;
         }
         tokio::select! {
             biased;
@@ -350,8 +388,8 @@ async fn long_after_the_end(outbox: &Outbox) {
     sleep(FAREWELL).await;
 }
 
-async fn write<W: Writer>(writer: &mut W, batch: &Batch, deadline: Duration) -> Result<(), LinkEnd> {
-    match timeout(deadline, writer.send(batch)).await {
+async fn write(writing: impl Future<Output = Result<(), LinkEnd>>, deadline: Duration) -> Result<(), LinkEnd> {
+    match timeout(deadline, writing).await {
         Ok(written) => written,
         Err(_late) => Err(LinkEnd::Lost("a write took too long".to_owned())),
     }
@@ -367,7 +405,8 @@ enum Refused {
 async fn first_hello<R: Reader>(reader: &mut R) -> Result<Hello, Refused> {
     let say = |closing| Err(Refused::Say(closing));
     let frame = match reader.recv().await {
-        Ok(frame) => frame,
+        Ok(Heard::Frame(frame)) => frame,
+        Ok(Heard::Chunk(..)) => return say(protocol_error("the first frame must be connection:hello".to_owned())),
         Err(LinkEnd::TooBig) => return say(Closing::new(CloseReason::TooBig)),
         Err(LinkEnd::Closed | LinkEnd::Lost(_)) => return Err(Refused::Gone),
     };

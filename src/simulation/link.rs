@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::client::{Ended, Error};
 use crate::hub::Door;
 use crate::outbox::Batch;
-use crate::protocol::{ClientFrame, Closing, Lane, Refusal, ServerEvent, ServerFrame, write_ack, write_frame};
-use crate::session::{Link, LinkEnd, Reader, Sessions, Writer};
+use crate::protocol::{ChunkHeader, ClientFrame, Closing, Lane, ServerEvent, ServerFrame, write_ack, write_frame};
+use crate::session::{Heard, Link, LinkEnd, NoStreams, Reader, Sessions, Writer};
 
 /// How the weather is: on average so long until a link is cut, and until it stalls.
 #[derive(Debug, Clone, Copy)]
@@ -127,6 +127,7 @@ impl Fate {
 /// What is on its way.
 enum Piece {
     Frame(Bytes),
+    Chunk(Bytes),
     Close(u16),
 }
 
@@ -240,6 +241,7 @@ impl MemoryWire {
     pub(crate) async fn recv(&mut self) -> Result<ServerFrame, Error> {
         match self.inlet.next().await {
             Some(Piece::Frame(frame)) => ServerFrame::decode(&frame).map_err(Error::Frame),
+            Some(Piece::Chunk(_)) => unreachable!("no simulated client accepts a transfer"),
             Some(Piece::Close(code)) => Err(Error::Ended(Ended::Code(code))),
             None => Err(Error::Ended(Ended::Lost("the end of a simulated link".to_owned()))),
         }
@@ -256,22 +258,27 @@ struct MemoryLink {
 impl Link for MemoryLink {
     type Reader = MemoryReader;
     type Writer = MemoryWriter;
+    type Streams = NoStreams;
 
     fn door(&self) -> Door {
         self.door
     }
 
-    fn split(self) -> (MemoryReader, MemoryWriter) {
-        (MemoryReader(self.inlet), MemoryWriter { door: self.door, outlet: self.outlet })
+    fn split(self) -> (MemoryReader, MemoryWriter, Option<NoStreams>) {
+        (MemoryReader(self.inlet), MemoryWriter { door: self.door, outlet: self.outlet }, None)
     }
 }
 
 struct MemoryReader(Inlet);
 
 impl Reader for MemoryReader {
-    async fn recv(&mut self) -> Result<Result<ClientFrame, Refusal>, LinkEnd> {
+    async fn recv(&mut self) -> Result<Heard, LinkEnd> {
         match self.0.next().await {
-            Some(Piece::Frame(frame)) => Ok(ClientFrame::decode(&frame)),
+            Some(Piece::Frame(frame)) => Ok(Heard::Frame(ClientFrame::decode(&frame))),
+            Some(Piece::Chunk(chunk)) => Ok(match ChunkHeader::split(chunk) {
+                Ok((header, bytes)) => Heard::Chunk(header, bytes),
+                Err(refusal) => Heard::Frame(Err(refusal)),
+            }),
             Some(Piece::Close(_)) | None => Err(LinkEnd::Closed),
         }
     }
@@ -300,6 +307,14 @@ impl Writer for MemoryWriter {
             write_ack(&mut frame, ack);
             self.outlet.reliable(Piece::Frame(frame.freeze()));
         }
+        Ok(())
+    }
+
+    async fn send_chunk(&mut self, header: &ChunkHeader, bytes: &[u8]) -> Result<(), LinkEnd> {
+        let mut chunk = BytesMut::new();
+        header.write(&mut chunk);
+        chunk.extend_from_slice(bytes);
+        self.outlet.reliable(Piece::Chunk(chunk.freeze()));
         Ok(())
     }
 

@@ -47,11 +47,12 @@ async fn accounts(folder: &std::path::Path) -> Accounts {
 /// One talk, from meeting to rest.
 async fn play(accounts: Accounts, seed: u64, resume_window: Duration) -> Outcome {
     let mut dice = StdRng::seed_from_u64(seed);
-    let chat = Chat::new(accounts.clone(), &config::Matching::default());
+    let chat = Chat::new(accounts.clone(), &config::Matching::default(), &config::Files::default());
     let session = config::Session { resume_window, ..config::Session::default() };
     let limits = config::Limits { events_per_minute: 1_000_000, ..config::Limits::default() };
     let tasks = TaskTracker::new();
-    let sessions = Sessions::new(chat.clone(), Settings { session, limits }, tasks.clone());
+    let sessions =
+        Sessions::new(chat.clone(), Settings { session, limits, files: config::Files::default() }, tasks.clone());
     let net = Net::new(sessions.clone(), dice.random());
     let stop = CancellationToken::new();
     let stopped = stop.clone();

@@ -147,6 +147,7 @@ impl Room {
         let mut lines = Vec::new();
         match news {
             News::Heard(event) => lines.extend(self.event(event)),
+            News::Received(..) => {}
             News::RoundTrip(trip) => self.round_trip_ms = Some(trip.as_millis().max(1)),
             News::Unlinked { .. } => {
                 self.door = None;

@@ -1,4 +1,4 @@
-//! WebSocket (RFC 6455): one text message is one frame.
+//! WebSocket (RFC 6455): one text message is one frame, one binary message one chunk of a transfer.
 //!
 //! Refusals come after the upgrade, as `connection:closing` and the close code: a page cannot read
 //! the status of a failed upgrade.
@@ -18,9 +18,10 @@ use crate::config::Origins;
 use crate::hub::Door;
 use crate::outbox::Batch;
 use crate::protocol::{
-    ClientFrame, CloseReason, Closing, ErrorCode, Lane, MAX_FRAME, Refusal, ServerEvent, write_ack, write_frame,
+    ChunkHeader, ClientFrame, CloseReason, Closing, Lane, MAX_CHUNK_HEADER, MAX_FRAME, ServerEvent, write_ack,
+    write_frame,
 };
-use crate::session::{Link, LinkEnd, Reader, Sessions, Writer};
+use crate::session::{Heard, Link, LinkEnd, NoStreams, Reader, Sessions, Writer};
 
 /// Bytes that wait for a slow socket before writing fails.
 const WRITE_BUFFER: usize = 1024 * 1024;
@@ -60,14 +61,15 @@ pub struct WebSocketLink(WebSocket);
 impl Link for WebSocketLink {
     type Reader = WebSocketReader;
     type Writer = WebSocketWriter;
+    type Streams = NoStreams;
 
     fn door(&self) -> Door {
         Door::WebSocket
     }
 
-    fn split(self) -> (WebSocketReader, WebSocketWriter) {
+    fn split(self) -> (WebSocketReader, WebSocketWriter, Option<NoStreams>) {
         let (sink, stream) = self.0.split();
-        (WebSocketReader(stream), WebSocketWriter { sink, frame: BytesMut::new() })
+        (WebSocketReader(stream), WebSocketWriter { sink, frame: BytesMut::new() }, None)
     }
 }
 
@@ -75,13 +77,15 @@ impl Link for WebSocketLink {
 pub struct WebSocketReader(SplitStream<WebSocket>);
 
 impl Reader for WebSocketReader {
-    async fn recv(&mut self) -> Result<Result<ClientFrame, Refusal>, LinkEnd> {
+    async fn recv(&mut self) -> Result<Heard, LinkEnd> {
         loop {
             match self.0.next().await {
-                Some(Ok(Message::Text(text))) => return Ok(ClientFrame::decode(text.as_bytes())),
-                Some(Ok(Message::Binary(_))) => {
-                    let message = "Binary messages carry transfers, and none is under way. Send frames as text.";
-                    return Ok(Err(Refusal::new(ErrorCode::BinaryUnexpected, message)));
+                Some(Ok(Message::Text(text))) => return Ok(Heard::Frame(ClientFrame::decode(text.as_bytes()))),
+                Some(Ok(Message::Binary(message))) => {
+                    return Ok(match ChunkHeader::split(message) {
+                        Ok((header, bytes)) => Heard::Chunk(header, bytes),
+                        Err(refusal) => Heard::Frame(Err(refusal)),
+                    });
                 }
                 // tungstenite answers pings itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
@@ -123,6 +127,14 @@ impl Writer for WebSocketWriter {
             self.feed().await?;
         }
         self.sink.flush().await.map_err(ended)
+    }
+
+    async fn send_chunk(&mut self, header: &ChunkHeader, bytes: &[u8]) -> Result<(), LinkEnd> {
+        self.frame.reserve(bytes.len() + MAX_CHUNK_HEADER);
+        header.write(&mut self.frame);
+        self.frame.extend_from_slice(bytes);
+        let message = self.frame.split().freeze();
+        self.sink.send(Message::Binary(message)).await.map_err(ended)
     }
 
     async fn close(mut self, closing: &Closing) {

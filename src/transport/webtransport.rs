@@ -1,5 +1,6 @@
 //! WebTransport over HTTP/3 (draft-ietf-webtrans-http3): the first bidirectional stream, opened by
-//! the client, is the control stream; datagrams carry volatile events.
+//! the client, is the control stream; datagrams carry volatile events; each transfer has a
+//! unidirectional stream of its own.
 //!
 //! Browsers hide the status of a refused CONNECT, so a refusal is said on the control stream.
 
@@ -10,13 +11,14 @@ use tokio::time::timeout;
 use wtransport::error::{ConnectionError, StreamReadError, StreamWriteError};
 use wtransport::{Connection, RecvStream, SendStream, VarInt};
 
+use super::streams::{TransferStreams, mapped};
 use crate::hub::Door;
 use crate::outbox::Batch;
 use crate::protocol::{
-    ClientEvent, ClientFrame, CloseReason, Closing, ErrorCode, Lane, MAX_FRAME, Refusal, ServerEvent, write_ack,
-    write_frame,
+    ChunkHeader, ClientEvent, ClientFrame, CloseReason, Closing, ErrorCode, Lane, MAX_FRAME, Refusal, ServerEvent,
+    write_ack, write_frame,
 };
-use crate::session::{Link, LinkEnd, Reader, Sessions, Writer};
+use crate::session::{Heard, Link, LinkEnd, Reader, Sessions, Writer};
 
 /// The length before each frame of the control stream: four bytes, big-endian.
 const PREFIX: usize = 4;
@@ -56,16 +58,23 @@ pub struct WebTransportLink {
 impl Link for WebTransportLink {
     type Reader = WebTransportReader;
     type Writer = WebTransportWriter;
+    type Streams = TransferStreams;
 
     fn door(&self) -> Door {
         Door::WebTransport
     }
 
-    fn split(self) -> (WebTransportReader, WebTransportWriter) {
+    fn split(self) -> (WebTransportReader, WebTransportWriter, Option<TransferStreams>) {
         let Self { connection, send, recv } = self;
         (
             WebTransportReader { connection: connection.clone(), recv, partial: BytesMut::new(), strays: 0 },
-            WebTransportWriter { connection, send, unsent: BytesMut::new(), datagram: BytesMut::new() },
+            WebTransportWriter {
+                connection: connection.clone(),
+                send,
+                unsent: BytesMut::new(),
+                datagram: BytesMut::new(),
+            },
+            Some(TransferStreams(connection)),
         )
     }
 }
@@ -80,10 +89,10 @@ pub struct WebTransportReader {
 }
 
 impl Reader for WebTransportReader {
-    async fn recv(&mut self) -> Result<Result<ClientFrame, Refusal>, LinkEnd> {
+    async fn recv(&mut self) -> Result<Heard, LinkEnd> {
         loop {
             if let Some(frame) = next_frame(&mut self.partial)? {
-                return Ok(ClientFrame::decode(&frame));
+                return Ok(Heard::Frame(ClientFrame::decode(&frame)));
             }
             tokio::select! {
                 biased; // the control stream before datagrams, so that they cannot starve it
@@ -93,17 +102,13 @@ impl Reader for WebTransportReader {
                     Err(error) => return Err(LinkEnd::Lost(error.to_string())),
                 },
                 datagram = self.connection.receive_datagram() => {
-                    return Ok(volatile(&datagram.map_err(ended)?.payload()));
+                    return Ok(Heard::Frame(volatile(&datagram.map_err(ended)?.payload())));
                 }
                 stray = self.connection.accept_bi() => {
                     let (mut send, recv) = stray.map_err(ended)?;
                     // Either fails only when the client has given the stream up already.
                     let _ = send.reset(mapped(STRAY));
                     recv.stop(mapped(STRAY));
-                    self.count_stray()?;
-                }
-                stray = self.connection.accept_uni() => {
-                    stray.map_err(ended)?.stop(mapped(STRAY));
                     self.count_stray()?;
                 }
             }
@@ -180,6 +185,10 @@ impl WebTransportWriter {
 }
 
 impl Writer for WebTransportWriter {
+    async fn send_chunk(&mut self, _: &ChunkHeader, _: &[u8]) -> Result<(), LinkEnd> {
+        unreachable!("transfers have streams here")
+    }
+
     async fn send(&mut self, batch: &Batch) -> Result<(), LinkEnd> {
         let mut ack = batch.ack;
         for (event, seq) in &batch.events {
@@ -213,15 +222,8 @@ fn code(code: u16) -> VarInt {
     VarInt::from_u32(code.into())
 }
 
-/// A WebTransport application error code as HTTP/3 carries it (draft-ietf-webtrans-http3 section
-/// 4.4); browsers read 0 for codes outside this range.
-fn mapped(code: u32) -> VarInt {
-    const FIRST: u64 = 0x52e4_a40f_a8db;
-    let code = u64::from(code);
-    VarInt::try_from_u64(FIRST + code + code / 0x1e).expect("the range ends below 2^62")
-}
-
-fn ended(error: ConnectionError) -> LinkEnd {
+/// How a connection's end is told.
+pub(super) fn ended(error: ConnectionError) -> LinkEnd {
     match error {
         ConnectionError::ApplicationClosed(_) => LinkEnd::Closed,
         other => LinkEnd::Lost(other.to_string()),
@@ -268,11 +270,5 @@ mod tests {
         assert_eq!(next_frame(&mut BytesMut::from(&exact.to_be_bytes()[..])), Ok(None));
         assert_eq!(next_frame(&mut BytesMut::from(&(exact + 1).to_be_bytes()[..])), Err(LinkEnd::TooBig));
         assert_eq!(next_frame(&mut BytesMut::from(&[0xff; 4][..])), Err(LinkEnd::TooBig));
-    }
-
-    #[test]
-    fn reset_codes_are_mapped_as_the_draft_has_it() {
-        assert_eq!(mapped(0).into_inner(), 0x52e4_a40f_a8db);
-        assert_eq!(mapped(u32::MAX).into_inner(), 0x52e5_ac98_3162);
     }
 }

@@ -52,10 +52,11 @@ async fn a_refused_event_leaves_the_session_and_the_partner_alone(door: Door) {
     assert_eq!(hear(&mut other).await, ("m".into(), "still here".into()), "and nothing came before it");
     if door == Door::WebSocket {
         one.wire().send_binary(vec![1, 2, 3].into()).await.unwrap();
-        assert_eq!(raw_refusal(&mut one).await, "binary-unexpected");
+        assert_eq!(raw_refusal(&mut one).await, "chunk-malformed");
     } else {
-        // A stray stream is reset; datagrams carry volatile events only.
+        // A stray stream is stopped; datagrams carry volatile events only.
         one.wire().send_binary(vec![1; 100_000].into()).await.unwrap();
+        assert_eq!(raw_refusal(&mut one).await, "chunk-malformed");
         one.wire().send_volatile(r#"{"event":"chat:clear","data":{}}"#.into()).await.unwrap();
         assert_eq!(raw_refusal(&mut one).await, "invalid-data");
     }

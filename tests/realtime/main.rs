@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod faults;
+mod files;
 mod rest;
 mod scenarios;
 mod sessions;

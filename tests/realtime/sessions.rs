@@ -61,8 +61,9 @@ async fn a_session_is_resumed_only_with_its_key_and_by_its_person(door: Door) {
     let world = World::new().await;
     let victim = world.client(door).await;
     let target = world.target().await;
-    let resume =
-        |key, received| Some(duologue::protocol::Resume { session: victim.established().session, key, received });
+    let resume = |key, received| {
+        Some(duologue::protocol::Resume { session: victim.established().session, key, received, transfers: None })
+    };
     let key = victim.established().key;
     let wrong = duologue::protocol::SessionKey::from_bytes([7; 32]);
     let thief = world.token().await;

@@ -1,0 +1,153 @@
+//! The bytes of transfers on a link that has streams: one stream for each transfer and direction, all
+//! of them run beside the frames. A link without streams carries chunks between its frames instead.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::timeout;
+
+use super::link::{LinkEnd, Sink, Source, StreamEnd, Streams};
+use crate::chat::{Carrier, Intake, Outlet};
+use crate::outbox::Outbox;
+use crate::protocol::{ChunkHeader, ErrorCode, FILE_CHUNK, Refusal, ServerEvent, TransferEnd};
+
+/// Time for a stream's header.
+const HEADER: Duration = Duration::from_secs(5);
+/// Most bytes that are read or written in one go.
+const PIECE: usize = 32 * 1024;
+/// Streams that belong nowhere, after which the link is given up.
+const STRAYS: u32 = 64;
+
+/// Carries until the link ends; yields why, if it was the link's own doing. Dropped, every stream is
+/// let go, and its transfer waits for the next link.
+pub(super) async fn carry<S: Streams>(carrier: &Carrier, streams: Option<&S>, outbox: &Outbox) -> LinkEnd {
+    let Some(streams) = streams else { return std::future::pending().await };
+    let mut uploads = FuturesUnordered::new();
+    let mut downloads = FuturesUnordered::new();
+    let mut strays = 0;
+    loop {
+        tokio::select! {
+            source = streams.accept() => match source {
+                Ok(source) => uploads.push(upload(carrier, source)),
+                Err(end) => return end,
+            },
+            outlet = carrier.next_outlet() => downloads.push(download(streams, outlet)),
+            Some(Err(refusal)) = uploads.next() => {
+                strays += 1;
+                if strays > STRAYS {
+                    return LinkEnd::Lost("too many streams that belong nowhere".to_owned());
+                }
+                if let Some(refusal) = refusal {
+                    outbox.post(&ServerEvent::Error(refusal));
+                }
+            }
+            Some(end) = downloads.next() => if let Err(end) = end {
+                return end;
+            },
+        }
+    }
+}
+
+/// Reads one stream into its transfer. An error says that it belongs nowhere, and what to tell of it.
+async fn upload<S: Source>(carrier: &Carrier, mut source: S) -> Result<(), Option<Refusal>> {
+    let mut head = BytesMut::new();
+    let header = match timeout(HEADER, header(&mut source, &mut head)).await {
+        Ok(Ok(Some(header))) => header,
+        // It ended, with or without the link.
+        Ok(Ok(None)) => return Err(None),
+        Ok(Err(refusal)) => {
+            source.stop();
+            return Err(Some(refusal));
+        }
+        Err(_late) => {
+            source.stop();
+            let message = "A stream must say soon whose bytes it carries.";
+            return Err(Some(Refusal::new(ErrorCode::ChunkMalformed, message).of(FILE_CHUNK)));
+        }
+    };
+    let id = header.transfer.clone();
+    let intake = match carrier.intake(header) {
+        Ok(Some(intake)) => intake,
+        Ok(None) => {
+            source.stop();
+            return Ok(());
+        }
+        Err(refusal) => {
+            source.stop();
+            return Err(Some(refusal.of(FILE_CHUNK).with_id(id.as_str())));
+        }
+    };
+    bring(intake, source, head.freeze()).await;
+    Ok(())
+}
+
+async fn header<S: Source>(source: &mut S, head: &mut BytesMut) -> Result<Option<ChunkHeader>, Refusal> {
+    loop {
+        if let Some(header) = ChunkHeader::take(head)? {
+            return Ok(Some(header));
+        }
+        match source.read(PIECE).await {
+            Ok(Some(bytes)) => head.extend_from_slice(&bytes),
+            Ok(None) | Err(_) => return Ok(None),
+        }
+    }
+}
+
+/// Brings the bytes of a stream to where they belong, as fast as there is room for them.
+async fn bring<S: Source>(mut intake: Intake, mut source: S, first: Bytes) {
+    if !first.is_empty() {
+        intake.bring(&first);
+    }
+    loop {
+        let Ok(room) = intake.room().await else { return source.stop() };
+        let read = tokio::select! {
+            biased; // an end of the transfer that is known is better than more bytes
+            _ = intake.over() => return source.stop(),
+            read = source.read(room.min(PIECE)) => read,
+        };
+        match read {
+            Ok(Some(bytes)) => intake.bring(&bytes),
+            Ok(None) => {
+                intake.end();
+                return;
+            }
+            Err(StreamEnd::Aborted) => {
+                intake.fail(TransferEnd::Cancelled);
+                return;
+            }
+            // Another link will bring the rest.
+            Err(StreamEnd::Lost) => return,
+        }
+    }
+}
+
+/// Writes the bytes of one transfer to a stream of their own.
+async fn download<S: Streams>(streams: &S, mut outlet: Outlet) -> Result<(), LinkEnd> {
+    let mut sink = streams.open().await?;
+    let mut head = BytesMut::new();
+    outlet.header().write(&mut head);
+    let mut next = Ok(Some(head.freeze()));
+    loop {
+        match next {
+            Ok(Some(bytes)) => match sink.write(bytes).await {
+                Ok(()) => {}
+                Err(StreamEnd::Aborted) => {
+                    outlet.fail(TransferEnd::Cancelled);
+                    return Ok(());
+                }
+                Err(StreamEnd::Lost) => return Ok(()),
+            },
+            Ok(None) => {
+                sink.finish();
+                return Ok(());
+            }
+            Err(_over) => {
+                sink.reset();
+                return Ok(());
+            }
+        }
+        next = outlet.next(PIECE).await;
+    }
+}
