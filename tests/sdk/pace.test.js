@@ -75,6 +75,24 @@ test("it shrinks once each round trip, however many samples say so", () => {
   assert.equal(pace.window, Math.floor(before * 0.7));
 });
 
+test("a late acknowledgement of little is no queue", () => {
+  const pace = new Pace(MOST);
+  pace.acked(CHUNK, 40, CHUNK, 4 * CHUNK);
+  const before = pace.window;
+  pace.acked(1000, 40 + 70, CHUNK + 1000, 4 * CHUNK);
+  assert.ok(pace.window > before);
+  pace.acked(1000, 40 + 80, CHUNK + 2000, 4 * CHUNK);
+  assert.ok(pace.window < before);
+});
+
+test("small pieces on a narrow line, and none too small", () => {
+  const pace = new Pace(MOST, true);
+  assert.equal(pace.window, CHUNK);
+  assert.equal(pace.piece, CHUNK / 8);
+  for (let at = 1; at < 40; at += 1) pace.acked(CHUNK, 40, at * CHUNK, at * CHUNK + pace.window);
+  assert.deepEqual([pace.window, pace.piece], [MOST, CHUNK]);
+});
+
 test("another link: its delay is learned anew", () => {
   const fast = new Line(100_000, 20);
   fast.run(1000);

@@ -159,6 +159,26 @@ test("a narrow line stays quick for what is said beside a file", async (t) => {
   }
 });
 
+test("64 kbit/s, behind which every frame has to wait: it takes its time, and hardly a second link", async (t) => {
+  for (const who of ["ann", "ben"]) {
+    await t.test(who, async (t) => {
+      const { world, ann, ben, offers } = await talk(t, { ann: "websocket" });
+      const person = who === "ann" ? ann : ben;
+      person.network.tcp.bytesPerMs = 8;
+      const { bytes, sent, came } = await sendTo(world, ann, offers, 200 * KB);
+      const from = world.now;
+      const blob = came.blob();
+      while (sent.state !== "complete") {
+        await world.until(ann.talk.send("beside").delivered);
+        await world.pass(1000);
+      }
+      assert.ok((200 * KB) / (world.now - from) > 5);
+      assert.ok(person.moves.length <= 2, `${person.moves.length} moves`);
+      assert.equal(hash(await bytesOf(await blob)), hash(bytes));
+    });
+  }
+});
+
 for (const door of DOORS) {
   for (const who of ["ann", "ben"]) {
     test(`by ${door}, the link of ${who === "ann" ? "the sender" : "the receiver"} is cut again and again: the file is whole`, async (t) => {

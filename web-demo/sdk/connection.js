@@ -127,6 +127,11 @@ export class Connection {
     return this.#link?.door ?? null;
   }
 
+  /** The link of the moment, for what may be lost with it. */
+  get link() {
+    return this.#link;
+  }
+
   /** A hello is under way beside the link of the moment: it does not know what is said on this one. */
   get moving() {
     return this.#link !== null && this.#keeper.greeting;
@@ -172,24 +177,6 @@ export class Connection {
    */
   whisper(event, data) {
     this.#link?.sendVolatile({ event, data });
-  }
-
-  /**
-   * Sends an event that is lost with its link, and only with that.
-   * @param {string} event
-   * @param {object} data
-   */
-  mention(event, data) {
-    this.#link?.send({ event, data });
-  }
-
-  /**
-   * A way for a transfer's bytes; `null`: there is no link.
-   * @param {string} id
-   * @param {number} offset
-   */
-  upload(id, offset) {
-    return this.#link?.upload(id, offset) ?? null;
   }
 
   /**

@@ -287,8 +287,8 @@ export class Duologue extends Emitter {
     const conversation = new Conversation(matched, {
       say: (event, data) => this.#connection.say(event, data),
       whisper: (event, data) => this.#connection.whisper(event, data),
-      mention: (event, data) => this.#connection.mention(event, data),
-      upload: (id, offset) => this.#connection.upload(id, offset),
+      mention: (event, data) => this.#connection.link?.send({ event, data }),
+      upload: (id, offset) => this.#connection.link?.upload(id, offset) ?? null,
       moving: () => this.#connection.moving,
       skip: (signal) => {
         this.#part();

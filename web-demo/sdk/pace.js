@@ -9,9 +9,13 @@
  * trip. Over the target it shrinks, once each round trip.
  */
 
-/** Bytes are handed to a door, and acknowledged, in pieces of this size. */
+/** So many bytes are acknowledged at once, where they come quickly enough. */
 export const CHUNK = 16 * 1024;
+/** A receiver that has less waits so long for more before it acknowledges: that is no queueing. */
+export const ACK_DELAY_MS = 50;
 const FIRST = 2 * CHUNK;
+/** Where a transfer went on over another link, that one may be gone for being narrow. */
+const AGAIN = CHUNK;
 /** More queueing than this is noticed by those who talk. */
 const TARGET_MS = 25;
 const SHRINK = 0.7;
@@ -25,15 +29,26 @@ export class Pace {
   /** What was sent up to here went out before the window shrank: it says nothing new. */
   #shrunkAt = 0;
 
-  /** @param {number} most bytes that the receiver allows on their way */
-  constructor(most) {
+  /**
+   * @param {number} most bytes that the receiver allows on their way
+   * @param {boolean} [again] the same transfer was on another link
+   */
+  constructor(most, again = false) {
     this.#most = most;
-    this.#window = Math.min(FIRST, most);
+    this.#window = Math.min(again ? AGAIN : FIRST, most);
   }
 
   /** How many bytes may be on their way. */
   get window() {
     return Math.floor(this.#window);
+  }
+
+  /**
+   * How many to hand over at once: on a narrow line so few that something arrives every now and
+   * then, which says that the link is alive, and is not lost when it is not.
+   */
+  get piece() {
+    return Math.min(CHUNK, this.window >> 3);
   }
 
   /**
@@ -44,7 +59,8 @@ export class Pace {
    */
   acked(bytes, delayMs, received, sent) {
     this.#baseMs = Math.min(this.#baseMs, delayMs);
-    if (delayMs - this.#baseMs <= TARGET_MS) {
+    const slackMs = bytes < CHUNK ? ACK_DELAY_MS : 0;
+    if (delayMs - this.#baseMs <= TARGET_MS + slackMs) {
       this.#window += this.#opening ? bytes : (CHUNK * bytes) / this.#window;
     } else {
       this.#opening = false;

@@ -5,12 +5,10 @@
 
 import { Deferred } from "./deferred.js";
 import { DuologueError } from "./errors.js";
+import { ACK_DELAY_MS, CHUNK } from "./pace.js";
 import { sha256 } from "./sending.js";
 import { Transfer } from "./transfer.js";
 
-/** What was consumed is told at the latest this long after it, or when it is so many bytes. */
-const TELL_MS = 50;
-const TELL_BYTES = 16 * 1024;
 /** How long the session may take to be on another link. */
 const MOVING_MS = 50;
 
@@ -171,8 +169,8 @@ export class Receiving {
     this.transfer.progress(this.#consumed);
     if (this.transfer.over) return;
     // A sender waits for no less than a piece, or for the end: no timer, late as it may be, holds it up.
-    if (this.#consumed - this.#told >= TELL_BYTES || this.#consumed === this.transfer.size) this.#tell();
-    else this.#timer ??= setTimeout(() => this.#tell(), TELL_MS);
+    if (this.#consumed - this.#told >= CHUNK || this.#consumed === this.transfer.size) this.#tell();
+    else this.#timer ??= setTimeout(() => this.#tell(), ACK_DELAY_MS);
     this.#check();
   }
 

@@ -4,7 +4,7 @@
  */
 
 import { DuologueError } from "./errors.js";
-import { CHUNK, Pace } from "./pace.js";
+import { Pace } from "./pace.js";
 import { Transfer } from "./transfer.js";
 
 /** So much of the file is read at once, and no more ahead. */
@@ -128,10 +128,7 @@ export class Sending {
     this.#acked = received;
     while (this.#marks.length > 0 && this.#marks[0].end < received) this.#marks.shift();
     const mark = this.#marks[0];
-    // Less than a piece was acknowledged for the wait being over: that wait is no queue's.
-    if (mark && (bytes >= CHUNK || received === this.#blob.size)) {
-      this.#pace.acked(bytes, performance.now() - mark.at, received, this.#sent);
-    }
+    if (mark) this.#pace.acked(bytes, performance.now() - mark.at, received, this.#sent);
     this.transfer.progress(received);
     this.#wake();
   }
@@ -151,7 +148,7 @@ export class Sending {
     if (!upload) return;
     this.#sent = from;
     this.#marks = [];
-    this.#pace = new Pace(this.#window);
+    this.#pace = new Pace(this.#window, from > 0);
     try {
       if (!(await this.#pour(upload))) return;
       const hash = await this.#hash;
@@ -178,7 +175,7 @@ export class Sending {
         ahead = await read(this.#blob.slice(this.#sent, this.#sent + READ_BYTES));
         if (ahead.length === 0) throw new Error("The file is shorter than it was.");
       } else {
-        const piece = ahead.subarray(0, Math.min(CHUNK, room));
+        const piece = ahead.subarray(0, Math.min(this.#pace.piece, room));
         ahead = ahead.subarray(piece.length);
         this.#sent += piece.length;
         this.#marks.push({ end: this.#sent, at: performance.now() });
