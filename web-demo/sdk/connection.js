@@ -39,6 +39,8 @@ const MAX_PENDING = 1024;
  * @typedef {object} Owner
  * @property {(established: import("./types.js").Established, how: Continuity) => void} established
  * @property {(event: string, data: any) => void} heard each event once, in order
+ * @property {NonNullable<import("./link/link.js").LinkListener["bytes"]>} bytes of a transfer
+ * @property {() => object[]} transfers what the next hello says of them
  * @property {(said: import("./session.js").Said) => void} acknowledged
  * @property {(detail: LinkDetail) => void} link
  * @property {(detail: { attempt: number, retryInMs: number, code?: string }) => void} reconnecting
@@ -123,6 +125,16 @@ export class Connection {
   /** The door in use. */
   get door() {
     return this.#link?.door ?? null;
+  }
+
+  /** The link of the moment, for what may be lost with it. */
+  get link() {
+    return this.#link;
+  }
+
+  /** A hello is under way beside the link of the moment: it does not know what is said on this one. */
+  get moving() {
+    return this.#link !== null && this.#keeper.greeting;
   }
 
   /** The last round trip, in milliseconds. */
@@ -238,7 +250,9 @@ export class Connection {
     this.#courier?.store();
     const asked = this.#setup.vault.read();
     const deviceId = this.#setup.deviceId ?? asked?.deviceId ?? crypto.randomUUID();
-    const resume = asked ? { session: asked.session, key: asked.key, received: asked.received } : undefined;
+    // After a reload there are no files to go on with, and nothing is said of them.
+    const transfers = this.#courier ? this.#owner.transfers() : undefined;
+    const resume = asked ? { session: asked.session, key: asked.key, received: asked.received, transfers } : undefined;
     const hello = { protocol: PROTOCOL, token: this.token, client: { ...this.#setup.client, deviceId }, resume };
     const answered = this.#farewells.hello();
     return greet(link, hello, {
@@ -285,6 +299,10 @@ export class Connection {
     this.#keeper.linked(link.door, why);
     link.listen({
       frame: (frame) => this.#receive(frame),
+      bytes: (id, offset, bytes) => {
+        this.#pulse.heard();
+        return this.#owner.bytes(id, offset, bytes);
+      },
       ended: (code, reason) => this.#lose(this.#farewells.broken(code, reason)),
     });
     this.#beatMs = heartbeatMs;

@@ -5,6 +5,7 @@
 import { Emitter } from "./emitter.js";
 import { DuologueError } from "./errors.js";
 import { Outbox } from "./outbox.js";
+import { Transfers } from "./transfers.js";
 
 /** "Is typing" is said again at most this often while it goes on. */
 const TYPING_REPEAT_MS = 2_000;
@@ -24,6 +25,7 @@ const encoder = new TextEncoder();
 /**
  * @typedef {object} ConversationEvents
  * @property {import("./types.js").IncomingMessage} message the partner says something
+ * @property {import("./transfer.js").Transfer} file the partner offers a file or voice note
  * @property {{ id: string }} delivered the partner's client has a message of ours
  * @property {{ id: string, state: import("./outbox.js").MessageState, error?: DuologueError }} state
  * @property {{ typing: boolean }} typing
@@ -36,7 +38,10 @@ const encoder = new TextEncoder();
  * What a conversation needs of its client.
  * @typedef {object} Host
  * @property {(event: string, data: object) => boolean} say false: it was not taken
- * @property {(event: string, data: object) => void} whisper
+ * @property {(event: string, data: object) => void} whisper it may be lost
+ * @property {(event: string, data: object) => void} mention it may be lost, with the link
+ * @property {(id: string, offset: number) => import("./link/link.js").Upload | null} upload
+ * @property {() => boolean} moving the session is about to be on another link
  * @property {(signal?: AbortSignal) => Promise<Conversation>} skip
  * @property {() => Promise<void>} leave
  * @property {import("./types.js").User} user
@@ -49,6 +54,7 @@ export class Conversation extends Emitter {
   #status = "online";
   #host;
   #outbox;
+  #transfers;
   #typingSaidAt = -Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} runs while the partner is typing */
   #typingFades;
@@ -60,6 +66,8 @@ export class Conversation extends Emitter {
    * @type {import("./types.js").IncomingMessage[] | null}
    */
   #unheard = [];
+  /** @type {import("./transfer.js").Transfer[] | null} the same for what the partner offers */
+  #unseen = [];
 
   /**
    * @internal
@@ -82,10 +90,14 @@ export class Conversation extends Emitter {
       this.emit("state", error ? { id, state, error } : { id, state });
       if (state === "delivered") this.emit("delivered", { id });
     });
+    this.#transfers = new Transfers(host, (transfer) => {
+      if (this.#unseen) this.#unseen.push(transfer);
+      else this.emit("file", transfer);
+    });
   }
 
   /**
-   * Messages that came before the first `message` listener are told to it right after this.
+   * Messages and files that came before the first listener for them are told to it right after this.
    * @template {keyof ConversationEvents} K
    * @param {K} type
    * @param {import("./emitter.js").Listener<ConversationEvents[K]> | null} listener
@@ -94,10 +106,15 @@ export class Conversation extends Emitter {
    */
   addEventListener(type, listener, options) {
     super.addEventListener(type, listener, options);
-    if (type !== "message" || !this.#unheard) return;
-    const unheard = this.#unheard;
-    this.#unheard = null;
-    unheard.forEach((message) => this.emit("message", message));
+    if (type === "message" && this.#unheard) {
+      const unheard = this.#unheard;
+      this.#unheard = null;
+      unheard.forEach((message) => this.emit("message", message));
+    } else if (type === "file" && this.#unseen) {
+      const unseen = this.#unseen.filter(({ over }) => !over);
+      this.#unseen = null;
+      unseen.forEach((transfer) => this.emit("file", transfer));
+    }
   }
 
   /** How the partner is. */
@@ -113,6 +130,24 @@ export class Conversation extends Emitter {
     // The message itself says that the typing is over.
     this.#typingSaidAt = -Infinity;
     return this.#outbox.send(text, this.#objection(text));
+  }
+
+  /**
+   * Offers a file. Never throws: what is wrong with it, the transfer says.
+   * @param {Blob} blob a File, too
+   * @param {Omit<import("./transfers.js").SendOptions, "durationMs">} [options]
+   */
+  sendFile(blob, options = {}) {
+    return this.#transfers.send(blob, "file", options, this.#status === "ended" ? over() : null);
+  }
+
+  /**
+   * Offers a voice note.
+   * @param {Blob} blob
+   * @param {import("./transfers.js").SendOptions & { durationMs: number }} options
+   */
+  sendVoice(blob, options) {
+    return this.#transfers.send(blob, "voice", options, this.#status === "ended" ? over() : null);
   }
 
   /**
@@ -179,8 +214,33 @@ export class Conversation extends Emitter {
         this.#become(data.status);
         return true;
       default:
-        return false;
+        return this.#transfers.hear(event, data);
     }
+  }
+
+  /**
+   * Bytes of a transfer came.
+   * @internal
+   * @param {string} id
+   * @param {number} offset
+   * @param {Uint8Array} bytes
+   */
+  bytes(id, offset, bytes) {
+    return this.#transfers.bytes(id, offset, bytes);
+  }
+
+  /** @internal what the next hello says of its transfers */
+  get resumption() {
+    return this.#transfers.resumption;
+  }
+
+  /**
+   * The session is on another link.
+   * @internal
+   * @param {{ transfer: string, received: number, acknowledged: number }[]} places
+   */
+  resumed(places) {
+    this.#transfers.resumed(places);
   }
 
   /**
@@ -198,7 +258,7 @@ export class Conversation extends Emitter {
    * @param {DuologueError} error
    */
   refused(error) {
-    return error.id !== undefined && this.#outbox.refused(error.id, error);
+    return this.#transfers.refused(error) || (error.id !== undefined && this.#outbox.refused(error.id, error));
   }
 
   /**
@@ -211,6 +271,7 @@ export class Conversation extends Emitter {
     this.#partnerTypes(false);
     this.#become("ended");
     this.#outbox.failAll(error);
+    this.#transfers.end(error);
     this.emit("ended", { reason });
   }
 

@@ -12,9 +12,10 @@ import { Lobby } from "./lobby.js";
 import { Renewals } from "./renewals.js";
 import { setOf } from "./nodes.js";
 import { authenticate, originsOf } from "./rest.js";
+import { Transfer } from "./transfer.js";
 import { Vault, pageStorage } from "./vault.js";
 
-export { Conversation, DuologueError };
+export { Conversation, DuologueError, Transfer };
 
 /** Two people who talk want to know within five seconds that the other is gone. */
 const TALKING_BEAT_MS = 2_000;
@@ -99,6 +100,8 @@ export class Duologue extends Emitter {
     this.#connection = new Connection({ token, client, deviceId, vault, doors }, {
       established: (established, how) => this.#established(established, how),
       heard: (event, data) => this.#heard(event, data),
+      bytes: (id, offset, bytes) => this.#conversation?.bytes(id, offset, bytes) ?? false,
+      transfers: () => this.#conversation?.resumption ?? [],
       acknowledged: (said) => this.#conversation?.acknowledged(said),
       link: (detail) => this.emit("link", detail),
       reconnecting: (detail) => this.emit("reconnecting", detail),
@@ -225,7 +228,7 @@ export class Duologue extends Emitter {
    * @param {import("./types.js").Established} established
    * @param {import("./connection.js").Continuity} how
    */
-  #established({ user, limits, lost, state, conversation }, how) {
+  #established({ user, limits, lost, state, conversation, transfers = [] }, how) {
     this.#user = user;
     this.#limits = limits;
     if (how === "lost" || how === "new") {
@@ -237,7 +240,7 @@ export class Duologue extends Emitter {
       return;
     }
     this.emit("resumed", { door: /** @type {import("./types.js").DoorName} */ (this.door) });
-    if (how === "resumed") return;
+    if (how === "resumed") return this.#conversation?.resumed(transfers);
     if (conversation) this.#meet(conversation, true);
     // How long it has been going on, the server's next `user:matching` tells.
     else if (state === "waiting") this.emit("matching", { stage: "exact", waitedMs: 0, resumed: true });
@@ -284,6 +287,9 @@ export class Duologue extends Emitter {
     const conversation = new Conversation(matched, {
       say: (event, data) => this.#connection.say(event, data),
       whisper: (event, data) => this.#connection.whisper(event, data),
+      mention: (event, data) => this.#connection.link?.send({ event, data }),
+      upload: (id, offset) => this.#connection.link?.upload(id, offset) ?? null,
+      moving: () => this.#connection.moving,
       skip: (signal) => {
         this.#part();
         return this.#lobby.skip(signal);
@@ -315,6 +321,7 @@ export class Duologue extends Emitter {
     if (this.#lobby.refused(error) || this.#conversation?.refused(error)) return;
     // Said while the partner was leaving: the end of the conversation has told it.
     if (error.code === "no-conversation" && error.event?.startsWith("chat:")) return;
+    if (!this.#conversation && error.event?.startsWith("file:")) return;
     this.emit("error", error);
   }
 

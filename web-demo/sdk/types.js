@@ -17,7 +17,14 @@
 
 /**
  * `frame` and `text` in bytes of UTF-8; typing and acknowledgements are not counted as events.
- * @typedef {{ frame: number, text: number, eventsPerMinute: number }} Limits
+ * @typedef {object} Limits
+ * @property {number} frame
+ * @property {number} text
+ * @property {number} eventsPerMinute
+ * @property {number} [fileBytes] of one file or voice note
+ * @property {number} [voiceMs] of one voice note
+ * @property {number} [transfers] that one side may offer or have under way at once
+ * @property {number} [transferWindow] bytes of one that may be on their way
  */
 
 /**
@@ -34,6 +41,8 @@
  * @property {number} resumeWindowMs
  * @property {"idle" | "waiting" | "talking"} state
  * @property {Matched} [conversation]
+ * @property {{ transfer: string, received: number, acknowledged: number }[]} [transfers] ours that were
+ *   accepted: how much of each the server has, and how much of that the partner
  */
 
 /**

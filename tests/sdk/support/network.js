@@ -9,6 +9,8 @@ export class Path {
   delayMs = 20;
   /** The share of volatile data that is lost. */
   loss = 0;
+  /** Bytes each way; more than that at once has to queue. */
+  bytesPerMs = Infinity;
   /** So many volatile items are lost next. */
   dropNext = 0;
   /** Opening fails at once, while set. */
@@ -34,11 +36,15 @@ export class Path {
   /** One direction of one link, in order. */
   lane() {
     const queue = [];
-    return (deliver, { volatile = false } = {}) => {
+    let freeAt = 0;
+    return (deliver, { volatile = false, bytes = 100, left } = {}) => {
       if (volatile && (this.#blocked || this.#loses())) return;
       const send = () => {
         queue.push(deliver);
-        setTimeout(() => queue.shift()(), this.delayMs);
+        const now = performance.now();
+        freeAt = Math.max(now, freeAt) + bytes / this.bytesPerMs;
+        setTimeout(() => queue.shift()(), this.delayMs + freeAt - now);
+        if (left) setTimeout(left, freeAt - now);
       };
       if (this.#blocked) this.#held.push(send);
       else send();
@@ -66,6 +72,8 @@ export function fakeWebSocket(server, pathOf) {
   return class FakeWebSocket {
     /** How many were made. */
     static made = 0;
+    /** The most bytes that a frame had to wait behind. */
+    static mostBuffered = 0;
     readyState = 0;
     bufferedAmount = 0;
     #up;
@@ -76,7 +84,10 @@ export function fakeWebSocket(server, pathOf) {
       this.#up = path.lane();
       const down = path.lane();
       const socket = (this.socket = new EventEmitter());
-      socket.send = (text) => down(() => this.readyState === 1 && this.onmessage?.({ data: text }));
+      socket.send = (data) => down(() => {
+        const message = typeof data === "string" ? data : new Uint8Array(data).buffer;
+        if (this.readyState === 1) this.onmessage?.({ data: message });
+      }, { bytes: data.length });
       socket.close = socket.terminate = (code) => {
         down(() => this.#end(code ?? 1006));
         setImmediate(() => socket.emit("close"));
@@ -89,8 +100,12 @@ export function fakeWebSocket(server, pathOf) {
       }, () => this.#end(1006));
     }
 
-    send(text) {
-      this.#up(() => this.socket.emit("message", Buffer.from(text)));
+    send(data) {
+      const bytes = Buffer.from(data);
+      this.bufferedAmount += bytes.length;
+      this.constructor.mostBuffered = Math.max(this.constructor.mostBuffered, this.bufferedAmount);
+      const left = () => (this.bufferedAmount -= bytes.length);
+      this.#up(() => this.socket.emit("message", bytes, typeof data !== "string"), { bytes: bytes.length, left });
     }
 
     close() {

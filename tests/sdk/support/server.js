@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
 import { Inbound, Outbound } from "../../../web-demo/sdk/session.js";
+import { FakeTransfers } from "./transfers.js";
 
 const hex = (bytes) => randomBytes(bytes).toString("hex");
 
@@ -27,6 +28,7 @@ export class FakeServer {
   /** No hello is answered, while set. */
   mute = false;
   heartbeatMs = 12_000;
+  transfers = new FakeTransfers(this);
   #http = createServer((request, response) => this.#serve(request, response));
   #sockets = new WebSocketServer({ server: this.#http, path: "/realtime" });
   #queue = [];
@@ -109,11 +111,16 @@ export class FakeServer {
   /** A link of any door, with the face of a `ws` socket. */
   accept(socket) {
     let session = null;
-    socket.on("message", (bytes) => {
+    socket.on("message", (bytes, binary) => {
+      if (binary) return session?.socket === socket && this.transfers.message(session, bytes);
       const frame = JSON.parse(bytes.toString());
       if (frame.event === "connection:hello") session = this.#greet(socket, frame.data);
       else if (session?.socket === socket) this.#receive(session, frame);
     });
+    for (const what of ["bytes", "fin"]) {
+      socket.on(what, (...args) => session?.socket === socket && this.transfers[what](session, ...args));
+    }
+    socket.on("reset", (id, code) => this.transfers.resets.push({ user: session?.user.username, id, code }));
     socket.on("close", () => {
       if (session?.socket === socket) session.socket = null;
     });
@@ -133,17 +140,21 @@ export class FakeServer {
     const theirs = known?.key === hello.resume?.key && known?.user.username === name;
     const acked = known && theirs ? known.outbound.resume(hello.resume.received) : null;
     const session = acked ? known : this.#begin(name);
-    const old = session.socket;
-    session.socket = socket;
     const { id, key, user, state, inbound } = session;
     const conversation = state === "talking" ? matchOf(session) : undefined;
     const lost = hello.resume && !acked ? "unknown" : undefined;
+    const old = session.socket;
+    // What is told meanwhile waits for the answer to the hello.
+    session.socket = null;
+    const transfers = acked ? this.transfers.resume(session, hello.resume.transfers) : undefined;
     socket.send(JSON.stringify({ event: "connection:established", data: {
-      session: id, key, resumed: Boolean(acked), received: inbound.received, lost, user, state, conversation,
-      limits: { frame: 65536, text: 8192, eventsPerMinute: 120 }, heartbeatMs: this.heartbeatMs, resumeWindowMs: 120_000,
+      session: id, key, resumed: Boolean(acked), received: inbound.received, lost, user, state, conversation, transfers,
+      limits: { frame: 65536, text: 8192, eventsPerMinute: 120, ...this.transfers.limits }, heartbeatMs: this.heartbeatMs, resumeWindowMs: 120_000,
     } }));
+    session.socket = socket;
     acked?.forEach((item) => this.#arrived(session, item));
     this.#flush(session);
+    this.transfers.resumed(session);
     if (old) {
       const data = { code: 4409, reason: "superseded", message: "Newer link.", reconnect: false };
       old.send(JSON.stringify({ event: "connection:closing", data }));
@@ -170,7 +181,9 @@ export class FakeServer {
       if (arrival === "duplicate") return;
     }
     const { event, data } = frame;
-    (this.instead[event] ?? this[event])?.call(this, session, data);
+    const act = this.instead[event] ?? this[event];
+    if (act) act.call(this, session, data);
+    else if (event.startsWith("file:")) this.transfers.hear(session, event, data);
     if (frame.seq !== undefined && session.socket) this.raw(session, { event: "ack", ack: session.inbound.received });
   }
 
@@ -244,6 +257,7 @@ export class FakeServer {
   #part(session, reason) {
     const { partner, conversation } = session;
     if (!partner) return;
+    this.transfers.part(session);
     for (const one of [session, partner]) Object.assign(one, { state: "idle", partner: null, conversation: null });
     this.tell(partner, "user:unmatched", { conversation, reason });
   }

@@ -4,7 +4,19 @@
  */
 
 import { EventEmitter } from "node:events";
+import { decodeChunk, encodeChunk } from "../../../web-demo/sdk/link/chunk.js";
 import { Random } from "./random.js";
+
+/** A stream's writes wait while so many bytes are on their way. */
+const SEND_BUFFER = 256 * 1024;
+
+/** What a browser has and Node has not. */
+export class WebTransportError extends Error {
+  constructor(message, { streamErrorCode = null } = {}) {
+    super(message);
+    this.streamErrorCode = streamErrorCode;
+  }
+}
 
 /** A path on which nothing takes time and nothing goes wrong. */
 const IDEAL = { opens: async () => {}, lane: () => (deliver) => deliver() };
@@ -34,8 +46,10 @@ export function fakeWebTransport(server, seed = 1, pathOf = () => IDEAL) {
         ended = true;
         downWriter.close().catch(() => {});
         datagramWriter.close().catch(() => {});
+        for (const { end } of downloads.values()) end(new Error("closed"));
         this.end({ closeCode, reason: "" });
       };
+      const downloads = new Map();
       let rest = Buffer.alloc(0);
       socket.send = (text) => down(() => {
         if (ended) return;
@@ -84,6 +98,83 @@ export function fakeWebTransport(server, seed = 1, pathOf = () => IDEAL) {
           socket.emit("message", Buffer.from(bytes));
         }, { volatile: true }),
       });
+      /** Bytes of transfers that were read. */
+      this.downloaded = 0;
+      let incoming;
+      this.incomingUnidirectionalStreams = new ReadableStream({ start: (controller) => (incoming = controller) });
+      const download = (id, offset) => {
+        const lane = path.lane();
+        const parts = [];
+        let ended = false;
+        let wake = () => {};
+        let end;
+        const stream = new ReadableStream({
+          start: (controller) => (end = (error) => controller.error(error)),
+          pull: async (controller) => {
+            while (parts.length === 0 && !ended) await new Promise((resolve) => (wake = resolve));
+            if (parts.length === 0) return controller.close();
+            const part = parts.shift();
+            this.downloaded += part.length;
+            controller.enqueue(part);
+          },
+          cancel: (reason) => up(() => socket.emit("reset", id, reason?.streamErrorCode)),
+        }, { highWaterMark: 0 });
+        incoming.enqueue(stream);
+        const write = (bytes) => lane(() => {
+          const cut = random.below(bytes.length + 1);
+          parts.push(...[bytes.slice(0, cut), bytes.slice(cut)].filter(({ length }) => length > 0));
+          wake();
+        }, { bytes: bytes.length });
+        write(encodeChunk(id, offset));
+        const close = () => lane(() => {
+          ended = true;
+          wake();
+        });
+        return { write, close, end };
+      };
+      socket.sendBytes = (id, offset, bytes) => {
+        if (!downloads.has(id)) downloads.set(id, download(id, offset));
+        downloads.get(id).write(new Uint8Array(bytes));
+      };
+      socket.endBytes = (id) => {
+        downloads.get(id)?.close();
+        downloads.delete(id);
+      };
+      /** What each of the client's streams was made with. */
+      this.uploads = [];
+      this.createUnidirectionalStream = async (options) => {
+        this.uploads.push(options);
+        const lane = path.lane();
+        let head = Buffer.alloc(0);
+        let at = null;
+        let underWay = 0;
+        let wake = () => {};
+        const take = (bytes) => {
+          if (at) {
+            socket.emit("bytes", at.id, at.offset, bytes);
+            at.offset += bytes.length;
+            return;
+          }
+          head = Buffer.concat([head, bytes]);
+          const chunk = decodeChunk(head);
+          if (!chunk) return;
+          at = { id: chunk.id, offset: chunk.offset };
+          take(chunk.bytes);
+        };
+        return new WritableStream({
+          write: async (bytes) => {
+            underWay += bytes.length;
+            lane(() => {
+              underWay -= bytes.length;
+              take(bytes);
+              wake();
+            }, { bytes: bytes.length });
+            while (underWay > SEND_BUFFER) await new Promise((resolve) => (wake = resolve));
+          },
+          close: () => lane(() => socket.emit("fin", at.id)),
+          abort: (reason) => lane(() => socket.emit("reset", at?.id, reason?.streamErrorCode)),
+        });
+      };
       this.datagrams = { readable: datagramsDown.readable, writable: datagramsUp };
       this.createBidirectionalStream = async () => {
         up(() => server.accept(socket));

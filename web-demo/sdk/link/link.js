@@ -7,6 +7,17 @@
  * @property {(frame: import("../types.js").Frame) => void} frame
  * @property {(code: number | undefined, reason: string) => void} ended the other side or the
  *   network ended it; told once, and never after our own {@link Link.close}
+ * @property {(id: string, offset: number, bytes: Uint8Array) => boolean | Promise<boolean>} [bytes] of a
+ *   transfer came. False: nobody wants more of it; while a promise is open, a door that can lets the
+ *   rest of that transfer wait at the server
+ */
+
+/**
+ * The bytes of one transfer, on their way out. After the end of its link all of it comes to nothing.
+ * @typedef {object} Upload
+ * @property {(bytes: Uint8Array) => Promise<void>} write resolves when the door can take more
+ * @property {() => void} close that was all
+ * @property {() => void} abort no more will come
  */
 
 /**
@@ -54,6 +65,16 @@ export class Link {
     this.writeVolatile(JSON.stringify(frame));
   }
 
+  /**
+   * For doors to define: a way for a transfer's bytes, beside the frames and after them where both wait.
+   * @param {string} _id
+   * @param {number} _offset of the first byte that will be written
+   * @returns {Upload}
+   */
+  upload(_id, _offset) {
+    throw new TypeError(`${this.door} does not upload`);
+  }
+
   /** Ends the link and listens no more. Frames sent before may still go out. */
   close() {
     this.#listener = null;
@@ -89,6 +110,14 @@ export class Link {
       return this.finish(undefined, "The server sent what cannot be read.");
     }
     this.#listener?.frame(frame);
+  }
+
+  /**
+   * For doors: bytes of a transfer came; see {@link LinkListener}.
+   * @param {{ id: string, offset: number, bytes: Uint8Array }} chunk
+   */
+  deliverBytes({ id, offset, bytes }) {
+    return this.#listener?.bytes?.(id, offset, bytes) ?? false;
   }
 
   /**

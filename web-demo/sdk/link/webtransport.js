@@ -1,9 +1,10 @@
 /**
- * @file The door over QUIC: a control stream of length-prefixed frames that the client opens, and
- * datagrams for what may be lost.
+ * @file The door over QUIC: a control stream of length-prefixed frames that the client opens,
+ * datagrams for what may be lost, and one stream each way for each transfer.
  */
 
 import { asDuologueError } from "../errors.js";
+import { decodeChunk, encodeChunk } from "./chunk.js";
 import { Link } from "./link.js";
 
 /** Largest frame either side may send, in bytes; four bytes of length come before each. */
@@ -11,6 +12,8 @@ const MAX_FRAME = 64 * 1024;
 const LENGTH_BYTES = 4;
 /** A datagram larger than this does not fit every path: Firefox sends 1024 bytes at most. */
 const MAX_DATAGRAM = 1000;
+/** What a transfer's stream is reset with when it was called off. */
+const CALLED_OFF = 4499;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -64,6 +67,7 @@ class WebTransportLink extends Link {
   #transport;
   #control;
   #datagrams;
+  #downloading = false;
 
   /**
    * @param {WebTransport} transport that is ready
@@ -97,6 +101,40 @@ class WebTransportLink extends Link {
     const body = encoder.encode(text);
     if (body.length <= MAX_DATAGRAM) this.#datagrams.write(body).catch(() => {});
     else this.write(text);
+  }
+
+  /**
+   * @override
+   * @param {import("./link.js").LinkListener} listener
+   */
+  listen(listener) {
+    super.listen(listener);
+    // Not sooner: a stream may overtake the answer to the hello, and is no use to anyone before it.
+    if (!listener.bytes || this.#downloading) return;
+    this.#downloading = true;
+    this.#readDownloads(this.#transport.incomingUnidirectionalStreams.getReader());
+  }
+
+  /**
+   * @override
+   * @param {string} id
+   * @param {number} offset
+   */
+  upload(id, offset) {
+    // Below the control stream, where the browser knows of priorities.
+    const opening = this.#transport.createUnidirectionalStream({ sendOrder: -1 }).then((stream) => {
+      const writer = stream.getWriter();
+      writer.closed.catch(() => {});
+      writer.write(encodeChunk(id, offset)).catch(() => {});
+      return writer;
+    });
+    opening.catch(() => {});
+    return {
+      /** @param {Uint8Array} bytes */
+      write: async (bytes) => (await opening).write(bytes),
+      close: () => void opening.then((writer) => writer.close()).catch(() => {}),
+      abort: () => void opening.then((writer) => writer.abort(calledOff())).catch(() => {}),
+    };
   }
 
   /** @override */
@@ -136,6 +174,46 @@ class WebTransportLink extends Link {
       // The control stream tells the same end.
     }
   }
+
+  /** @param {ReadableStreamDefaultReader<ReadableStream<Uint8Array>>} reader */
+  async #readDownloads(reader) {
+    try {
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) return;
+        // Each by itself: one that nobody reads holds up no other.
+        this.#readDownload(value.getReader());
+      }
+    } catch {
+      // As above.
+    }
+  }
+
+  /** @param {ReadableStreamDefaultReader<Uint8Array>} reader */
+  async #readDownload(reader) {
+    let head = /** @type {Uint8Array | null} */ (new Uint8Array());
+    let id = "";
+    let offset = 0;
+    try {
+      for (;;) {
+        let { value: bytes, done } = await reader.read();
+        if (done || !bytes) return;
+        if (head) {
+          head = concat(head, bytes);
+          const chunk = decodeChunk(head);
+          if (!chunk) continue;
+          head = null;
+          ({ id, offset, bytes } = chunk);
+        }
+        const more = this.deliverBytes({ id, offset, bytes });
+        offset += bytes.length;
+        // Without a tick between where none is needed: a download is many small reads.
+        if (more !== true && !(await more)) return void reader.cancel(calledOff()).catch(() => {});
+      }
+    } catch {
+      // Reset by the server, which says why by a frame; or the link ended, which the control stream tells.
+    }
+  }
 }
 
 /** Bytes in any cut to whole frames. */
@@ -148,9 +226,7 @@ export class FrameReader {
    * @throws {RangeError} for a length over the limit
    */
   push(bytes) {
-    const all = new Uint8Array(this.#buffer.length + bytes.length);
-    all.set(this.#buffer);
-    all.set(bytes, this.#buffer.length);
+    const all = concat(this.#buffer, bytes);
     const view = new DataView(all.buffer);
     const frames = [];
     let at = 0;
@@ -164,6 +240,31 @@ export class FrameReader {
     }
     this.#buffer = all.slice(at);
     return frames;
+  }
+}
+
+/**
+ * @param {Uint8Array} one
+ * @param {Uint8Array} two
+ */
+function concat(one, two) {
+  const all = new Uint8Array(one.length + two.length);
+  all.set(one);
+  all.set(two, one.length);
+  return all;
+}
+
+/**
+ * What resets a stream with our code. Chromium and Firefox make no reason with a number over 255 yet, and
+ * Node none at all: then it is reset with 0, and the frame that is sent beside it says the same.
+ */
+function calledOff() {
+  try {
+    const Reason = /** @type {any} */ (globalThis).WebTransportError;
+    const reason = new Reason("The transfer was called off.", { streamErrorCode: CALLED_OFF });
+    return reason.streamErrorCode === CALLED_OFF ? reason : undefined;
+  } catch {
+    return undefined;
   }
 }
 

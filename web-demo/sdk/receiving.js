@@ -1,0 +1,204 @@
+/**
+ * @file One transfer that comes in: keeps its bytes, or gives them to whoever reads, and tells the
+ * sender how far that is.
+ */
+
+import { Deferred } from "./deferred.js";
+import { DuologueError } from "./errors.js";
+import { ACK_DELAY_MS, CHUNK } from "./pace.js";
+import { sha256 } from "./sending.js";
+import { Transfer } from "./transfer.js";
+
+/** How long the session may take to be on another link. */
+const MOVING_MS = 50;
+
+export class Receiving {
+  #host;
+  /** Kept for the blob, or not read from the stream yet. */
+  #parts = /** @type {Uint8Array[]} */ ([]);
+  /** All before this is here. */
+  #arrived = 0;
+  /** All before this was read from the stream. */
+  #read = 0;
+  /** All before this was kept, or read; and the sender was told so. */
+  #consumed = 0;
+  #told = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {{ size: number, sha256: string } | null} the server says that this is all */
+  #whole = null;
+  /** @type {Promise<Blob> | null} */
+  #blob = null;
+  /** @type {ReadableStreamDefaultController<Uint8Array> | null} */
+  #reader = null;
+  /** @type {Deferred<void> | null} the reader waits */
+  #news = null;
+  /** @type {Deferred<boolean> | null} the door waits */
+  #drained = null;
+
+  /**
+   * @param {any} offer
+   * @param {import("./transfers.js").TransferHost} host
+   */
+  constructor({ transfer, kind, name, size, mime, durationMs, link }, host) {
+    this.#host = host;
+    this.transfer = new Transfer({ id: transfer, kind, name, size, mime, durationMs, link, mine: false }, this);
+  }
+
+  /**
+   * An event of the server about it.
+   * @param {string} event
+   * @param {any} data
+   */
+  hear(event, data) {
+    if (event !== "file:complete") return;
+    this.#whole = data;
+    this.transfer.size = data.size;
+    this.#check();
+  }
+
+  /**
+   * Bytes came; see {@link import("./link/link.js").LinkListener}.
+   * @param {number} offset
+   * @param {Uint8Array} bytes
+   */
+  take(offset, bytes) {
+    if (this.transfer.state !== "moving") return false;
+    // After a change of links some come again.
+    const fresh = bytes.subarray(Math.max(0, this.#arrived - offset));
+    this.#arrived += fresh.length;
+    if (offset > this.#arrived - fresh.length) this.#fail("offset-mismatch", "Some of it was lost on the way.");
+    else if (this.#arrived > (this.transfer.size ?? Infinity)) this.#fail("size-mismatch", "It is larger than it was said to be.");
+    if (this.transfer.over) return false;
+    if (fresh.length > 0) this.#parts.push(fresh);
+    if (!this.#reader) {
+      this.#consume(this.#arrived);
+      return true;
+    }
+    this.#news?.resolve();
+    if (this.#parts.length === 0) return true;
+    this.#drained ??= new Deferred();
+    return this.#drained.promise;
+  }
+
+  /** The server did not take the one event that may come too soon. */
+  again() {
+    this.#host.say("file:accept", { transfer: this.transfer.id });
+  }
+
+  /** What to tell a server about it that goes on with the session. */
+  get resumption() {
+    const transfer = this.transfer.id;
+    return this.transfer.state === "offered" ? { transfer } : { transfer, received: this.#consumed };
+  }
+
+  /** The session is on another link: what was told on the one before may be lost. */
+  resumed() {
+    this.#tell();
+  }
+
+  accept() {
+    if (this.transfer.state !== "offered") return;
+    // The hello that is under way may not have named it, and what it does not name ends.
+    if (this.#host.moving()) return void setTimeout(() => this.accept(), MOVING_MS);
+    if (this.#host.say("file:accept", { transfer: this.transfer.id })) this.transfer.begin();
+  }
+
+  blob() {
+    if (this.#reader) return Promise.reject(read());
+    this.accept();
+    this.#blob ??= this.#collect();
+    this.#blob.catch(() => {});
+    return this.#blob;
+  }
+
+  /** @returns {ReadableStream<Uint8Array>} */
+  stream() {
+    if (this.#blob || this.#reader) throw read();
+    // Nothing ahead of the reader: what is in the stream's own queue nobody has read.
+    const stream = new ReadableStream({
+      start: (controller) => void (this.#reader = controller),
+      pull: () => this.#pull(),
+      cancel: () => this.transfer.cancel(),
+    }, { highWaterMark: 0 });
+    this.accept();
+    this.transfer.done.catch((error) => this.#reader?.error(error));
+    return stream;
+  }
+
+  /** @type {import("./transfer.js").Work["over"]} */
+  over(error, word) {
+    clearTimeout(this.#timer);
+    if (error) this.#parts = [];
+    if (word) this.#host.say(word, { transfer: this.transfer.id });
+    this.#news?.resolve();
+    this.#drained?.resolve(false);
+    this.#host.over(this);
+  }
+
+  async #collect() {
+    await this.transfer.done;
+    const blob = new Blob(/** @type {BlobPart[]} */ (this.#parts), { type: this.transfer.mime });
+    this.#parts = [];
+    // The server has checked it; where nobody could have touched it since, that is enough.
+    if (globalThis.crypto?.subtle && (await sha256(blob)) !== this.#whole?.sha256) {
+      throw new DuologueError("hash-mismatch", "It did not arrive as it was sent.");
+    }
+    return blob;
+  }
+
+  async #pull() {
+    while (this.#parts.length === 0 && !this.transfer.over) {
+      this.#news = new Deferred();
+      await this.#news.promise;
+    }
+    const part = this.#parts.shift();
+    if (!part) return this.transfer.state === "complete" ? this.#reader?.close() : undefined;
+    this.#reader?.enqueue(part);
+    this.#read += part.length;
+    this.#consume(this.#read);
+    if (this.#parts.length > 0) return;
+    this.#drained?.resolve(true);
+    this.#drained = null;
+  }
+
+  /** @param {number} upTo */
+  #consume(upTo) {
+    // What was kept before the stream was asked for is told already.
+    this.#consumed = Math.max(this.#consumed, upTo);
+    this.transfer.progress(this.#consumed);
+    if (this.transfer.over) return;
+    // A sender waits for no less than a piece, or for the end: no timer, late as it may be, holds it up.
+    if (this.#consumed - this.#told >= CHUNK || this.#consumed === this.transfer.size) this.#tell();
+    else this.#timer ??= setTimeout(() => this.#tell(), ACK_DELAY_MS);
+    this.#check();
+  }
+
+  #tell() {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#consumed === 0) return;
+    this.#told = this.#consumed;
+    this.#host.mention("file:progress", { transfer: this.transfer.id, received: this.#told });
+  }
+
+  #check() {
+    if (!this.#whole || this.#consumed < this.#whole.size) return;
+    if (this.#arrived > this.#whole.size) return this.#fail("size-mismatch", "It is larger than it was said to be.");
+    // How large it is may be known only now.
+    if (this.#told < this.#consumed) this.#tell();
+    this.transfer.complete();
+  }
+
+  /**
+   * @param {string} code
+   * @param {string} message
+   */
+  #fail(code, message) {
+    this.transfer.end("failed", new DuologueError(code, message), "file:cancel");
+  }
+}
+
+function read() {
+  return new DuologueError("already-read", "A transfer is read once: as a blob or as a stream.");
+}
