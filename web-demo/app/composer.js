@@ -1,6 +1,7 @@
 /** Where one writes. Enter sends, Shift+Enter breaks the line. */
 
-import { h, icon } from "./dom.js";
+import { h, icon, write } from "./dom.js";
+import { recorder } from "./recorder.js";
 
 /** From this share of the limit on, what is left is shown. */
 const WARN = 0.85;
@@ -10,9 +11,16 @@ const PAUSE = 4000;
 const bytes = new TextEncoder();
 
 /**
- * @param {{ limit: number, partner: string, send(text: string): void, typing(on: boolean): void }} options
+ * @param {object} options
+ * @param {import("./transfers.js").Limits} options.limits
+ * @param {string} options.partner
+ * @param {(text: string) => void} options.send
+ * @param {(on: boolean) => void} options.typing
+ * @param {(files: File[]) => void} options.sendFiles
+ * @param {(blob: Blob, durationMs: number) => void} options.sendVoice
  */
-export function composer({ limit, partner, send, typing }) {
+export function composer({ limits, partner, send, typing, sendFiles, sendVoice }) {
+  const limit = limits.text;
   const count = h("span", { class: "count", role: "status" });
   const input = h("textarea", {
     class: "write",
@@ -28,7 +36,11 @@ export function composer({ limit, partner, send, typing }) {
   const button = h("button", { class: "send", type: "submit", "data-testid": "send", "aria-label": "Send", disabled: true }, icon("send"));
   // A tap on the button must not take the focus, or the phone's keyboard closes.
   button.addEventListener("pointerdown", (event) => event.preventDefault());
-  const element = h("form", { class: "composer", onsubmit }, input, button);
+  const chosen = h("input", { type: "file", multiple: true, hidden: true, "data-testid": "file-input", "aria-label": "Files to send", onchange });
+  const attach = h("button", { class: "tool", type: "button", "data-testid": "attach", "aria-label": "Send a file", title: "Send a file", onclick: () => chosen.click() }, icon("attach"));
+  const voice = recorder({ most: limits.voiceMs, send: sendVoice, shown, say: (text) => write(count, text) });
+  const element = h("form", { class: "composer", onsubmit }, attach, chosen, input, voice.button, button, voice.row);
+  check();
 
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let quiet;
@@ -39,8 +51,25 @@ export function composer({ limit, partner, send, typing }) {
     focus: () => input.focus({ preventScroll: true }),
     /** Whether something is being written. */
     busy: () => input.value.trim() !== "",
-    close: () => clearTimeout(quiet),
+    close() {
+      clearTimeout(quiet);
+      voice.close();
+    },
   };
+
+  function onchange() {
+    sendFiles([...(chosen.files ?? [])]);
+    // So that the same file can be chosen again.
+    chosen.value = "";
+  }
+
+  /** The row of the recorder stands in place of all else. @param {boolean} recording */
+  function shown(recording) {
+    for (const part of [attach, input]) part.hidden = recording;
+    check();
+    element.dataset.recording = String(recording);
+    if (recording) for (const part of [voice.button, button]) part.hidden = true;
+  }
 
   /** @param {KeyboardEvent} event */
   function onkeydown(event) {
@@ -82,11 +111,14 @@ export function composer({ limit, partner, send, typing }) {
     const size = bytes.encode(text).length;
     const over = size > limit;
     button.disabled = !text || over;
+    // One place for both: who has written sends, who has not may speak.
+    button.hidden = !text;
+    voice.button.hidden = Boolean(text);
     input.ariaInvalid = String(over);
     count.dataset.over = String(over);
     const left = (limit - size).toLocaleString();
     const said = over ? `Too long by ${(size - limit).toLocaleString()} bytes. Send it in parts.` : size > limit * WARN ? `${left} bytes left` : "";
-    if (count.textContent !== said) count.textContent = said;
+    write(count, said);
     return !over;
   }
 }

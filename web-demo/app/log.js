@@ -51,12 +51,13 @@ export function messageLog(partner) {
       if (lines.has(line.id)) return;
       const element = bubble(line);
       lines.set(line.id, element);
-      groupFor(line).append(element);
-      if (line.mine || atEnd) return toEnd();
-      unread += 1;
-      pill.replaceChildren(unread === 1 ? "1 new message" : `${unread} new messages`, icon("down"));
-      pill.hidden = false;
+      put(element, line);
     },
+    put,
+    take,
+
+    /** Something in it grew. */
+    settle: () => atEnd && toEnd(),
 
     /**
      * @param {string} id
@@ -80,13 +81,35 @@ export function messageLog(partner) {
       if (atEnd) toEnd();
     },
 
-    clear() {
+    /** @param {Element[]} [kept] what stays, of what was put there */
+    clear(kept = []) {
       lines.clear();
-      list.replaceChildren();
-      group = null;
+      for (const line of list.querySelectorAll(".note, .message")) if (!kept.includes(line)) take(line);
       read();
     },
   };
+
+  /**
+   * A message, or whatever else one of the two gave, after what is there.
+   * @param {HTMLElement} element
+   * @param {{ mine: boolean, timestamp: number }} by
+   */
+  function put(element, by) {
+    groupFor(by).append(element);
+    if (by.mine || atEnd) return toEnd();
+    unread += 1;
+    pill.replaceChildren(unread === 1 ? "1 new message" : `${unread} new messages`, icon("down"));
+    pill.hidden = false;
+  }
+
+  /** Away with it, and with its group if nothing else is in that. @param {Element} element */
+  function take(element) {
+    const home = element.parentElement;
+    element.remove();
+    if (!home || home === list || home.querySelector(".message")) return;
+    home.remove();
+    if (group?.element === home) group = null;
+  }
 
   function toEnd() {
     atEnd = true;
@@ -104,26 +127,26 @@ export function messageLog(partner) {
     pill.hidden = true;
   }
 
-  /** @param {Line} line */
-  function groupFor(line) {
-    const minute = Math.floor(line.timestamp / MINUTE);
-    if (group?.mine === line.mine && group.minute === minute) return group.element;
-    const date = new Date(line.timestamp);
+  /** @param {{ mine: boolean, timestamp: number }} by */
+  function groupFor({ mine, timestamp }) {
+    const minute = Math.floor(timestamp / MINUTE);
+    if (group?.mine === mine && group.minute === minute) return group.element;
+    const date = new Date(timestamp);
     // The minute is said once, however often the two take turns in it.
     const told = group?.minute === minute;
     const fresh = h(
       "div",
-      { class: told ? "group turn" : "group", "data-mine": String(line.mine) },
+      { class: told ? "group turn" : "group", "data-mine": String(mine) },
       h(
         "p",
         { class: told ? "hidden" : "group-head" },
-        h("bdi", { class: "hidden" }, line.mine ? "You" : partner),
+        h("bdi", { class: "hidden" }, mine ? "You" : partner),
         " ",
         h("time", { datetime: date.toISOString() }, clock.format(date)),
       ),
     );
     list.append(fresh);
-    group = { element: fresh, mine: line.mine, minute };
+    group = { element: fresh, mine, minute };
     return fresh;
   }
 }

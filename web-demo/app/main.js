@@ -18,7 +18,8 @@ import { problemOf, sentence } from "./words.js";
 
 const TOKEN = 4401;
 const SUPERSEDED = 4409;
-const TEXT_LIMIT = 8192;
+/** Until the server says its own. */
+const LIMITS = { text: 8192, fileBytes: 10 * 1024 * 1024, voiceMs: 300_000, transfers: 4 };
 
 const stage = /** @type {HTMLElement} */ (document.querySelector("#screen"));
 
@@ -77,8 +78,15 @@ async function open(login) {
 function listen(client, signal, login) {
   const until = { signal };
   followLink(client, signal);
-  client.addEventListener("link", ({ detail }) => detail.state === "open" && hideReconnecting(), until);
-  client.addEventListener("reconnecting", ({ detail }) => showReconnecting(detail.retryInMs), until);
+  client.addEventListener("link", ({ detail }) => {
+    if (detail.state !== "open") return;
+    hideReconnecting();
+    talking?.link(false);
+  }, until);
+  client.addEventListener("reconnecting", ({ detail }) => {
+    showReconnecting(detail.retryInMs);
+    talking?.link(true);
+  }, until);
   // A talk says by itself that it ended; a search goes on in the new session.
   client.addEventListener("lost", () => looking && look(), until);
   client.addEventListener("matching", ({ detail }) => {
@@ -194,7 +202,7 @@ function toTalk(conversation, resumed) {
   const next = talk({
     conversation,
     resumed,
-    limit: live?.client.limits?.text ?? TEXT_LIMIT,
+    limits: { ...LIMITS, ...live?.client.limits },
     skip: () => seek(() => conversation.skip()),
     again: look,
     done: toFind,

@@ -5,6 +5,7 @@ import { ask } from "./dialog.js";
 import { h, icon } from "./dom.js";
 import { messageLog } from "./log.js";
 import { avatar } from "./shapes.js";
+import { transfers } from "./transfers.js";
 import { endedSentence, list, problemOf, unsent } from "./words.js";
 
 /**
@@ -18,13 +19,13 @@ const STATUS = { online: "Online", reconnecting: "Reconnecting", away: "Away", e
  * @param {object} options
  * @param {Conversation} options.conversation
  * @param {boolean} options.resumed after a reload, when what was said before is gone
- * @param {number} options.limit bytes of text in a message
+ * @param {import("./transfers.js").Limits} options.limits
  * @param {() => void} options.skip leave, and look for someone else
  * @param {() => void} options.again find someone else
  * @param {() => void} options.done back to the interests
- * @param {() => void} options.heard a message came
+ * @param {() => void} options.heard something came
  */
-export function talk({ conversation, resumed, limit, skip, again, done, heard }) {
+export function talk({ conversation, resumed, limits, skip, again, done, heard }) {
   const name = conversation.partner.username;
   const gone = new AbortController();
   const { signal } = gone;
@@ -38,7 +39,10 @@ export function talk({ conversation, resumed, limit, skip, again, done, heard })
     h("span", {}, " is typing"),
   );
   const log = messageLog(name);
-  const writer = composer({ limit, partner: name, send, typing: (on) => conversation.typing(on) });
+  // The types of the SDK come to know them with the part that sends them.
+  const talk = /** @type {import("./transfers.js").Talk} */ (/** @type {unknown} */ (conversation));
+  const files = transfers({ conversation: talk, log, limits, heard, signal });
+  const writer = composer({ limits, partner: name, send, typing: (on) => conversation.typing(on), sendFiles: files.sendFiles, sendVoice: files.sendVoice });
   const actions = h(
     "div",
     { class: "actions", role: "group", "aria-label": "This conversation" },
@@ -65,6 +69,8 @@ export function talk({ conversation, resumed, limit, skip, again, done, heard })
     ),
     log.element,
     foot,
+    files.drop,
+    files.told,
   );
 
   say(conversation.status);
@@ -80,7 +86,7 @@ export function talk({ conversation, resumed, limit, skip, again, done, heard })
   conversation.addEventListener("typing", ({ detail }) => (typing.hidden = !detail.typing), { signal });
   conversation.addEventListener("status", ({ detail }) => say(detail.status), { signal });
   conversation.addEventListener("clear", ({ detail }) => {
-    log.clear();
+    log.clear(files.clear());
     log.note(detail.mine ? "You cleared the messages." : `${name} cleared the messages.`);
   }, { signal });
   conversation.addEventListener("ended", ({ detail }) => end(detail.reason), { signal });
@@ -89,8 +95,11 @@ export function talk({ conversation, resumed, limit, skip, again, done, heard })
     element,
     conversation,
     focus: () => writer.focus(),
+    /** Whether our own link is away. */
+    link: files.link,
     close() {
       gone.abort();
+      files.close();
       log.close();
       writer.close();
     },
@@ -139,6 +148,7 @@ export function talk({ conversation, resumed, limit, skip, again, done, heard })
     // The server is already looking; the next screen comes with `matching`.
     if (reason === "you-skipped") return;
     typing.hidden = true;
+    files.end();
     const midword = writer.busy();
     const next = h("button", { class: "button primary", type: "button", "data-testid": "find", onclick: again }, "Find someone else");
     const words = h("p", { class: "ended-words", tabindex: "-1" }, endedSentence(reason));

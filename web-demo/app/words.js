@@ -114,3 +114,131 @@ export function wait(ms) {
 export function list(things, word = "and") {
   return things.length < 2 ? things.join("") : `${things.slice(0, -1).join(", ")} ${word} ${things.at(-1)}`;
 }
+
+/** What is said of a file or voice note that did not arrive. `{again}` is what to do. @type {Record<string, string>} */
+const TRANSFERS = {
+  cancelled: "{name} cancelled this.",
+  unanswered: "{unanswered} {again}",
+  stalled: "Nothing moved for half a minute, so it was stopped. {again}",
+  lost: "One of you reloaded the page, and this was lost with it. {again}",
+  busy: "The server has no room for it now. {again}",
+  "size-mismatch": "The {thing} changed on its way, so it was stopped. {again}",
+  "hash-mismatch": "It arrived damaged, so it was thrown away. {again}",
+  "type-mismatch": "This file is not what its name says, so it was stopped. {other}",
+  "type-not-allowed": "Files of this kind cannot be sent here. {other}",
+  "too-big": "This {thing} is too big. {smaller}",
+  "file-empty": "There is nothing in this {thing}. {other}",
+  "voice-too-long": "This voice note is too long. {smaller}",
+  "voice-mismatch": "This voice note is longer than it claims, so it was stopped. {again}",
+  "voice-unreadable": "This voice note cannot be read. {again}",
+  "transfer-limit": "Too many are on their way at once. Try again when one has arrived.",
+  "transfer-unknown": "This {thing} cannot be had any more. {again}",
+  "conversation-ended": "The talk ended before this arrived.",
+  "invalid-data": "The server did not take this {thing}. {again}",
+  "too-fast": "That was a little fast. {again}",
+  broken: "Something went wrong on the way. {again}",
+};
+
+/** Codes that mean the same to people. @type {Record<string, string>} */
+const SAME = {
+  "file-too-big": "too-big",
+  "transfer-over": "transfer-unknown",
+  "no-conversation": "conversation-ended",
+  "session-lost": "conversation-ended",
+  "credit-exceeded": "broken",
+  "offset-mismatch": "broken",
+  "transfer-exists": "broken",
+  "transfer-busy": "broken",
+  "chunk-malformed": "broken",
+};
+
+/** Where the same once more would end the same way. */
+const HOPELESS = new Set(["cancelled", "rejected", "type-mismatch", "type-not-allowed", "too-big", "file-empty", "voice-too-long", "conversation-ended"]);
+
+/**
+ * Why a file or voice note did not arrive, and what to do.
+ * @param {string} code
+ * @param {string} name the partner's
+ * @param {{ mine?: boolean, kind?: "file" | "voice", byMe?: boolean }} [of] `byMe`: who sits here called it off
+ */
+export function transferProblem(code, name, { mine = true, kind = "file", byMe = false } = {}) {
+  const thing = kind === "voice" ? "voice note" : "file";
+  if (code === "rejected") return mine ? `${name} does not want this ${thing}.` : `You did not take this ${thing}.`;
+  if (byMe) return "You cancelled this.";
+  /** @type {Record<string, string>} */
+  const filled = {
+    name,
+    thing,
+    unanswered: mine ? `${name} did not answer in time.` : "It was not answered in time.",
+    // Of one's own there is a button that says so.
+    again: mine ? "" : `Ask ${name} to send it again.`,
+    other: mine ? "Send another one." : `Ask ${name} what it is.`,
+    smaller: mine ? "Send it in smaller parts." : `Ask ${name} to send it in smaller parts.`,
+  };
+  return (TRANSFERS[SAME[code] ?? code] ?? TRANSFERS.broken).replace(/\{(\w+)\}/gu, (_, key) => filled[key]).trim();
+}
+
+/** Whether sending it once more may help. @param {string} code */
+export function mayRetry(code) {
+  return !HOPELESS.has(SAME[code] ?? code);
+}
+
+/**
+ * Why a chosen file is not sent; empty: it can be.
+ * @param {{ name: string, size: number }} file
+ * @param {number} most bytes
+ */
+export function unsendable({ name, size }, most) {
+  if (size === 0) return `“${name}” is empty, so there is nothing to send.`;
+  if (size > most) return `“${name}” is bigger than ${bytes(most)}, which is the most. Make it smaller, or send it in parts.`;
+  return "";
+}
+
+/** @param {string} name of the error that the browser gave instead of the microphone */
+export function microphoneProblem(name) {
+  if (name === "NotAllowedError" || name === "SecurityError") return "This page may not use the microphone. Allow it beside the address of the page, then try again.";
+  if (name === "NotFoundError" || name === "OverconstrainedError") return "There is no microphone. Plug one in and try again, or write instead.";
+  if (name === "NotReadableError" || name === "AbortError") return "The microphone is in use elsewhere. Close the other program and try again.";
+  if (name === "insecure") return "Browsers give the microphone to secure pages only. Open this page with https, or write instead.";
+  if (name === "unsupported") return "This browser cannot record. Use another one, or write instead.";
+  return "The microphone did not start. Try again.";
+}
+
+const UNITS = ["bytes", "KB", "MB", "GB"];
+const short = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 2 });
+
+/** @param {number} count */
+function unitOf(count) {
+  // What would be shown as 1,000 of a unit is shown as one of the next.
+  return count < 1000 ? 0 : Math.min(UNITS.length - 1, Math.ceil(Math.log(count / 999.5) / Math.log(1024)));
+}
+
+/**
+ * @param {number} count
+ * @param {number} unit
+ */
+function inUnit(count, unit) {
+  const value = count / 1024 ** unit;
+  return value < 10 && unit ? short.format(value) : Math.round(value).toLocaleString();
+}
+
+/** "820 bytes", "12 KB", "2.1 MB". @param {number} count */
+export function bytes(count) {
+  const unit = unitOf(count);
+  return `${inUnit(count, unit)}\u00a0${unit || count !== 1 ? UNITS[unit] : "byte"}`;
+}
+
+/**
+ * "2.1 of 10 MB"; the whole in one unit, so that the numbers compare.
+ * @param {number} part
+ * @param {number} whole
+ */
+export function bytesOf(part, whole) {
+  return `${inUnit(part, unitOf(whole))} of ${bytes(whole)}`;
+}
+
+/** "0:07", "5:00". @param {number} ms */
+export function minutes(ms) {
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
