@@ -164,6 +164,18 @@ impl Intake {
         self.transfer.fail(end);
     }
 
+    /// The sender brings no more this way. What is yielded ends the transfer, if nobody has begun to
+    /// bring its bytes another way by then.
+    pub fn abandon(self) -> impl FnOnce() + Send {
+        let transfer = Arc::clone(&self.transfer);
+        drop(self);
+        move || {
+            if !transfer.flow().brought {
+                transfer.fail(TransferEnd::Cancelled);
+            }
+        }
+    }
+
     fn settle(&self, brought: Result<Brought, TransferEnd>) {
         // Without its conversation it is over.
         if let Some(talk) = self.transfer.talk() {
@@ -178,7 +190,8 @@ impl Drop for Intake {
     }
 }
 
-/// The end of a transfer from which bytes come. Dropped, another link may take it up.
+/// The end of a transfer from which bytes come. Only a new link begins another: what was handed out
+/// may have arrived.
 pub struct Outlet {
     transfer: Arc<Transfer>,
 }
@@ -232,14 +245,5 @@ impl Outlet {
     /// Ends the transfer before its end.
     pub fn fail(&self, end: TransferEnd) {
         self.transfer.fail(end);
-    }
-}
-
-impl Drop for Outlet {
-    fn drop(&mut self) {
-        let mut flow = self.transfer.flow();
-        if flow.taker == Taker::Stream {
-            flow.taker = Taker::Link;
-        }
     }
 }

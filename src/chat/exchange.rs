@@ -127,12 +127,12 @@ impl Talk {
     }
 
     /// The receiver has so much.
-    pub(super) fn progress(&self, progress: &Progress) -> Result<(), Refusal> {
+    pub(super) fn progress(&self, progress: &Progress) {
         // It may have been on its way when the transfer ended.
-        let Ok(transfer) = self.find(&progress.transfer, false) else { return Ok(()) };
-        let told = transfer.acknowledge(progress.received);
-        self.progressed(&transfer, told);
-        Ok(())
+        if let Ok(transfer) = self.find(&progress.transfer, false) {
+            let told = transfer.acknowledge(progress.received);
+            self.progressed(&transfer, told);
+        }
     }
 
     /// Calls a transfer off, one's own or the partner's.
@@ -178,8 +178,8 @@ impl Talk {
                 match (named, phase) {
                     // Its bytes go elsewhere.
                     _ if taker == Taker::Http => {}
-                    (Some(HeldTransfer { received: Some(received), .. }), Phase::Moving) => {
-                        let told = transfer.rewind(*received);
+                    (Some(held), Phase::Moving) => {
+                        let told = transfer.rewind(held.received.unwrap_or(0));
                         self.progressed(&transfer, told);
                     }
                     (None, Phase::Offered) if held.is_some() => {}

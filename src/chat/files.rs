@@ -19,6 +19,21 @@ use crate::media::{Inspector, Kind};
 use crate::outbox::{Budget, Share};
 use crate::protocol::{ErrorCode, FileKind, Refusal, TRANSFER_WINDOW, Ticket, TransferEnd, UserId};
 
+/// What one transfer may keep.
+#[expect(clippy::cast_possible_truncation, reason = "it fits in any memory")]
+const WINDOW: usize = TRANSFER_WINDOW as usize;
+
+/// Files on the way, at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cargo {
+    /// Offers without an answer.
+    pub offered: usize,
+    /// Transfers of which bytes may flow.
+    pub moving: usize,
+    /// Bytes set aside for them.
+    pub reserved_bytes: usize,
+}
+
 /// The handle. Clones are the same.
 #[derive(Clone)]
 pub(super) struct Files(Arc<Inner>);
@@ -60,9 +75,16 @@ impl Files {
         self.0.settings.at_once
     }
 
+    /// How many there are.
+    pub(super) fn cargo(&self) -> Cargo {
+        let reserved_bytes = self.0.settings.buffer_bytes - self.0.budget.left();
+        let moving = reserved_bytes / WINDOW;
+        Cargo { offered: lock(&self.0.tickets).len(), moving, reserved_bytes }
+    }
+
     /// Room for one transfer's bytes, if there is any.
     pub(super) fn room(&self) -> Option<Share> {
-        self.0.budget.share(usize::try_from(TRANSFER_WINDOW).unwrap_or(usize::MAX))
+        self.0.budget.share(WINDOW)
     }
 
     /// What looks at the bytes of a file that is offered so; or why it may not be sent at all.

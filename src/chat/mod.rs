@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::accounts::Accounts;
 pub use self::carrier::{Carrier, Intake, Outlet};
 use self::conversation::{Talk, no_conversation};
+pub use self::files::Cargo;
 use self::files::Files;
 pub use self::http::{Download, Upload, UploadForm};
 use self::lobby::Lobby;
@@ -100,6 +101,11 @@ impl Chat {
     /// How many there are of what.
     pub fn census(&self) -> Census {
         self.hub.census()
+    }
+
+    /// How many files there are on the way.
+    pub fn cargo(&self) -> Cargo {
+        self.files.cargo()
     }
 
     /// Widens the searches of those who wait, when it is time, until `stop`.
@@ -255,12 +261,11 @@ impl Participant {
         self.talk()?.reject(&about.transfer)
     }
 
-    /// Has so much of what the partner sends.
-    ///
-    /// # Errors
-    /// [`ErrorCode::NoConversation`].
-    pub fn progress(&self, progress: &Progress) -> Result<(), Refusal> {
-        self.talk()?.progress(progress)
+    /// Has so much of what the partner sends. It may have been on its way when that ended.
+    pub fn progress(&self, progress: &Progress) {
+        if let Some(talk) = self.person.talk() {
+            talk.progress(progress);
+        }
     }
 
     /// Has sent everything.

@@ -7,11 +7,12 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use wtransport::error::ConnectionError;
-use wtransport::{Connection, RecvStream, SendStream, VarInt};
+use wtransport::{Connection, RecvStream, SendStream};
 
 use super::Error;
 use super::wire::lost;
 use crate::protocol::{ChunkHeader, TransferId};
+use crate::transport::streams::mapped;
 
 /// Most bytes that are read in one go.
 const PIECE: usize = 32 * 1024;
@@ -65,7 +66,7 @@ impl Streams {
     pub(super) fn abort(&mut self, id: &TransferId) {
         if let Some(mut stream) = self.up.remove(id) {
             // As above.
-            let _ = stream.reset(VarInt::from_u32(0));
+            let _ = stream.reset(mapped(0));
         }
     }
 

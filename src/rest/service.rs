@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::envelope::{bearer, ok};
 use super::{Error, Ports, Secure, State};
-use crate::chat::Census;
+use crate::chat::{Cargo, Census};
 use crate::config::{Environment, Public};
 use crate::protocol::PROTOCOL;
 
@@ -73,9 +73,11 @@ pub async fn stats(extract::State(state): extract::State<State>, headers: Header
         }
     }
     let census = state.chat.census();
+    let Cargo { offered, moving, reserved_bytes } = state.chat.cargo();
     let Census { online_users, waiting, conversations, sessions_webtransport, sessions_websocket, parked, .. } = census;
     Ok(ok(Usage {
         connections: Connections { webtransport: sessions_webtransport, websocket: sessions_websocket, parked },
+        transfers: Transfers { offered, moving, reserved_bytes },
         conversations,
         waiting,
         online_users,
@@ -195,10 +197,19 @@ struct WebSocket {
 #[serde(rename_all = "camelCase")]
 struct Usage {
     connections: Connections,
+    transfers: Transfers,
     conversations: usize,
     waiting: usize,
     online_users: usize,
     uptime_seconds: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Transfers {
+    offered: usize,
+    moving: usize,
+    reserved_bytes: usize,
 }
 
 #[derive(Serialize)]

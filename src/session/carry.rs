@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::link::{LinkEnd, Sink, Source, StreamEnd, Streams};
 use crate::chat::{Carrier, Intake, Outlet};
@@ -15,6 +15,9 @@ use crate::protocol::{ChunkHeader, ErrorCode, FILE_CHUNK, Refusal, ServerEvent, 
 
 /// Time for a stream's header.
 const HEADER: Duration = Duration::from_secs(5);
+/// A stream that the client aborts may be the first sign of a link that it closes: its transfer is
+/// called off only if the link outlives it by so much.
+const PARTING: Duration = Duration::from_secs(2);
 /// Most bytes that are read or written in one go.
 const PIECE: usize = 32 * 1024;
 /// Streams that belong nowhere, after which the link is given up.
@@ -114,8 +117,9 @@ async fn bring<S: Source>(mut intake: Intake, mut source: S, first: Bytes) {
                 return;
             }
             Err(StreamEnd::Aborted) => {
-                intake.fail(TransferEnd::Cancelled);
-                return;
+                let end = intake.abandon();
+                sleep(PARTING).await;
+                return end();
             }
             // Another link will bring the rest.
             Err(StreamEnd::Lost) => return,
@@ -134,6 +138,7 @@ async fn download<S: Streams>(streams: &S, mut outlet: Outlet) -> Result<(), Lin
             Ok(Some(bytes)) => match sink.write(bytes).await {
                 Ok(()) => {}
                 Err(StreamEnd::Aborted) => {
+                    sleep(PARTING).await;
                     outlet.fail(TransferEnd::Cancelled);
                     return Ok(());
                 }

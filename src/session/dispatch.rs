@@ -99,7 +99,10 @@ async fn perform(chat: &Chat, core: &mut Core, event: ClientEvent) -> Result<(),
         ClientEvent::Offer(offer) => participant.offer(offer),
         ClientEvent::Accept(about) => participant.accept(&about),
         ClientEvent::Reject(about) => participant.reject(&about),
-        ClientEvent::Progress(progress) => participant.progress(&progress),
+        ClientEvent::Progress(progress) => {
+            participant.progress(&progress);
+            Ok(())
+        }
         ClientEvent::Complete(complete) => participant.complete(&complete),
         ClientEvent::Cancel(about) => participant.call_off(&about),
     }

@@ -6,7 +6,7 @@
 //! Must not know: what an event means. Whatever frame arrives is handed to the session.
 
 pub mod quic;
-mod streams;
+pub mod streams;
 pub mod tcp;
 pub mod websocket;
 pub mod webtransport;

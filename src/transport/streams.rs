@@ -37,7 +37,7 @@ impl Source for Incoming {
     async fn read(&mut self, most: usize) -> Result<Option<Bytes>, StreamEnd> {
         match self.0.quic_stream_mut().read_chunk(most, true).await {
             Ok(chunk) => Ok(chunk.map(|chunk| chunk.bytes)),
-            Err(quinn::ReadError::Reset(_)) => Err(StreamEnd::Aborted),
+            Err(quinn::ReadError::Reset(code)) if is_mapped(code) => Err(StreamEnd::Aborted),
             Err(_) => Err(StreamEnd::Lost),
         }
     }
@@ -54,7 +54,7 @@ impl Sink for Outgoing {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StreamEnd> {
         match self.0.quic_stream_mut().write_chunk(bytes).await {
             Ok(()) => Ok(()),
-            Err(quinn::WriteError::Stopped(_)) => Err(StreamEnd::Aborted),
+            Err(quinn::WriteError::Stopped(code)) if is_mapped(code) => Err(StreamEnd::Aborted),
             Err(_) => Err(StreamEnd::Lost),
         }
     }
@@ -72,11 +72,18 @@ impl Sink for Outgoing {
 
 /// A WebTransport application error code as HTTP/3 carries it (draft-ietf-webtrans-http3 section
 /// 4.4); browsers read 0 for codes outside this range.
-pub(super) fn mapped(code: u32) -> VarInt {
-    const FIRST: u64 = 0x52e4_a40f_a8db;
+pub fn mapped(code: u32) -> VarInt {
     let code = u64::from(code);
-    VarInt::try_from_u64(FIRST + code + code / 0x1e).expect("the range ends below 2^62")
+    VarInt::try_from_u64(FIRST_CODE + code + code / 0x1e).expect("the range ends below 2^62")
 }
+
+/// Whether a stream was ended by the application: all others come with the end of its session.
+fn is_mapped(code: quinn::VarInt) -> bool {
+    (FIRST_CODE..=LAST_CODE).contains(&code.into_inner())
+}
+
+const FIRST_CODE: u64 = 0x52e4_a40f_a8db;
+const LAST_CODE: u64 = 0x52e5_ac98_3162;
 
 #[cfg(test)]
 mod tests {
@@ -84,7 +91,7 @@ mod tests {
 
     #[test]
     fn reset_codes_are_mapped_as_the_draft_has_it() {
-        assert_eq!(mapped(0).into_inner(), 0x52e4_a40f_a8db);
-        assert_eq!(mapped(u32::MAX).into_inner(), 0x52e5_ac98_3162);
+        assert_eq!(mapped(0).into_inner(), FIRST_CODE);
+        assert_eq!(mapped(u32::MAX).into_inner(), LAST_CODE);
     }
 }

@@ -1,6 +1,7 @@
 //! The server as its clients meet it: a real one on ports of its own, over every door.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+mod bad_files;
 mod bad_input;
 mod faults;
 mod files;

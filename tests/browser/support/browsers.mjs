@@ -13,7 +13,13 @@ const CHROMIUM_FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  // A microphone and a camera that are made up, and allowed.
+  "--use-fake-device-for-media-stream",
+  "--use-fake-ui-for-media-stream",
 ];
+
+/** The same for Firefox. */
+const FIREFOX_SETTINGS = { "media.navigator.streams.fake": true, "media.navigator.permission.disabled": true };
 
 /** @typedef {import("puppeteer-core").Browser} Browser */
 
@@ -27,7 +33,8 @@ export async function chromium(t) {
 
 /** @param {import("node:test").TestContext} t */
 export async function firefox(t) {
-  return closing(t, await puppeteer.launch({ browser: "firefox", executablePath: FIREFOX, headless: true }));
+  const how = { executablePath: FIREFOX, headless: true, extraPrefsFirefox: FIREFOX_SETTINGS };
+  return closing(t, await puppeteer.launch({ browser: "firefox", ...how }));
 }
 
 /** @param {{ executablePath?: string, pipe?: boolean }} [how] `pipe`: where no port of the browser can be reached */

@@ -100,6 +100,99 @@ export class Person {
     });
   }
 
+  /** Picks files to send. @param {...string} paths */
+  attaches(...paths) {
+    return this.#does(async () => {
+      const field = await this.#page.$(id("file-input"));
+      await field.uploadFile(...paths);
+    });
+  }
+
+  /**
+   * Waits for a file in the talk.
+   * @param {string} name
+   * @param {string} state
+   * @param {number} [deadline]
+   */
+  async seesFile(name, state, deadline) {
+    await this.#within(deadline, `sees the file ${name} ${state}`, (selector, wanted) =>
+      [...document.querySelectorAll(selector)].some((element) =>
+        element.textContent.includes(wanted.name) && element.dataset.state === wanted.state),
+    id("transfer"), { name, state });
+  }
+
+  /** Remembers what the page makes addresses of, so that {@link hasFile} can look at it. */
+  async keepsFiles() {
+    await this.#page.evaluate(() => {
+      window.made = [];
+      const make = URL.createObjectURL;
+      URL.createObjectURL = (blob) => {
+        window.made.push(blob);
+        return make.call(URL, blob);
+      };
+    });
+  }
+
+  /** Waits until the page has shown, or offered to save, a file with this SHA-256. @param {string} wanted */
+  async hasFile(wanted) {
+    await this.#until(`has the file ${wanted}`, async (hash) => {
+      const fresh = window.made.splice(0);
+      window.hashes ??= new Set();
+      for (const blob of fresh) {
+        const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()));
+        window.hashes.add([...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(""));
+      }
+      return window.hashes.has(hash);
+    }, wanted);
+  }
+
+  /**
+   * Clicks on something of the page in the moment a file is so far.
+   * @param {string} name a test id
+   * @param {number} percent
+   */
+  async clicksWhen(name, percent) {
+    await this.#page.evaluate((button, selector, least) => {
+      const look = new MutationObserver(() => {
+        const far = [...document.querySelectorAll(selector)].some(({ dataset }) =>
+          dataset.state === "moving" && Number(dataset.progress) >= least);
+        if (!far) return;
+        look.disconnect();
+        document.querySelector(button).click();
+        window.clickedWhen = true;
+      });
+      window.clickedWhen = false;
+      look.observe(document.body, { subtree: true, attributes: true, childList: true });
+    }, id(name), id("transfer"), percent);
+    return () => this.#page.evaluate(() => window.clickedWhen);
+  }
+
+  /**
+   * Waits until there are so many.
+   * @param {string} name
+   * @param {number} count
+   */
+  async countsUp(name, count) {
+    await this.#until(`sees ${count} of ${name}`, (selector, wanted) =>
+      document.querySelectorAll(selector).length === wanted, id(name), count);
+  }
+
+  /**
+   * Waits until the first of them has this in its data.
+   * @param {string} name
+   * @param {string} property
+   * @param {string} value
+   */
+  async seesData(name, property, value) {
+    await this.#until(`sees ${name} with ${property} ${value}`, (selector, key, wanted) =>
+      document.querySelector(selector)?.dataset[key] === wanted, id(name), property, value);
+  }
+
+  /** A property of an element's data. @param {string} name @param {string} property */
+  data(name, property) {
+    return this.#page.$eval(id(name), (element, key) => element.dataset[key], property);
+  }
+
   /** Closes the window, and forgets its storage. */
   async goes() {
     const context = this.#page.browserContext();
