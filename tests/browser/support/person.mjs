@@ -285,6 +285,11 @@ export class Person {
     await this.#page.focus(id(name));
   }
 
+  /** Whether something is to be seen now. @param {string} name */
+  shows(name) {
+    return this.#page.evaluate((selector) => document.querySelector(selector)?.checkVisibility() ?? false, id(name));
+  }
+
   /** Unfolds or folds a part of the page. @param {string} words on its summary */
   unfolds(words) {
     return this.#does(() => this.#page.locator(`summary ::-p-text(${words})`).click());
