@@ -2,6 +2,7 @@
 //! whatever carries them. Nothing here waits for a network.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -46,6 +47,9 @@ impl Carrier {
 
     /// The next bytes for this client, of whichever transfer has some.
     pub fn take(&self, most: usize) -> Option<(ChunkHeader, Bytes)> {
+        if self.0.incoming.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
         let talk = self.0.talk()?;
         let incoming = talk.transfers().into_iter().filter(|transfer| transfer.from != talk.side());
         // Whoever has been taken from least goes first, so that all move.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::conversation::{Standing, Talk, unix_millis};
-use super::transfer::{Brought, Over, Phase, Taker, Transfer};
+use super::transfer::{Brought, Counted, Over, Phase, Taker, Transfer};
 use crate::media::clean_name;
 use crate::protocol::{
     About, Cancelled, Complete, ErrorCode, FileKind, GoOn, HeldTransfer, Offer, Offered, Progress, Refusal,
@@ -55,8 +55,10 @@ impl Talk {
         let event = ServerEvent::Offer(offered.clone());
         let receiver = self.partner().member.outbox.clone();
         let conversation = Arc::downgrade(self.conversation());
+        let counted = Counted::new(&self.partner().incoming);
+        let (side, files_too) = (self.side(), files.clone());
         let transfer =
-            Transfer::new(offered, ticket, self.side(), by_http, inspector, conversation, files.clone(), receiver);
+            Transfer::new(offered, ticket, side, by_http, inspector, conversation, files_too, receiver, counted);
         self.through(|standing| {
             if standing.transfers.iter().any(|other| *other.id() == id) {
                 let message = "A transfer of this name is under way. Give each a name of its own.";

@@ -21,6 +21,7 @@ mod matchmaker;
 mod transfer;
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -76,6 +77,7 @@ impl Chat {
             state: Mutex::default(),
             pace: Notify::new(),
             carry: Notify::new(),
+            incoming: Arc::default(),
             files: self.files.clone(),
             avoid_last: self.avoid_last,
         });
@@ -127,6 +129,8 @@ struct Person {
     pace: Notify,
     /// Rung when there is something new to carry to them.
     carry: Notify,
+    /// Transfers to them: none, most of the time, and then nothing else is looked at.
+    incoming: Arc<AtomicUsize>,
     files: Files,
     avoid_last: usize,
 }

@@ -6,6 +6,7 @@
 //! Must not know: what carries the bytes, and whom to tell. Its lock is taken for each piece of bytes
 //! and held for a moment; whoever changes whether it stands does so under its conversation's gate.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -32,11 +33,28 @@ pub(super) struct Transfer {
     pub(super) files: Files,
     /// The receiver's mail: its link is woken when there are bytes.
     pub(super) receiver: Outbox,
+    _counted: Counted,
     flow: Mutex<Flow>,
     /// Rung when whoever brings bytes may go on.
     pub(super) room: Notify,
     /// Rung when whoever takes bytes away may go on.
     pub(super) bytes: Notify,
+}
+
+/// One of so many, until it is dropped.
+pub(super) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    pub(super) fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Where it stands.
@@ -122,6 +140,7 @@ impl Transfer {
         conversation: Weak<Conversation>,
         files: Files,
         receiver: Outbox,
+        counted: Counted,
     ) -> Arc<Self> {
         let flow = Flow {
             phase: Phase::Offered,
@@ -149,6 +168,7 @@ impl Transfer {
             conversation,
             files,
             receiver,
+            _counted: counted,
             flow: Mutex::new(flow),
             room: Notify::new(),
             bytes: Notify::new(),
