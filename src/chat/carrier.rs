@@ -246,6 +246,16 @@ impl Outlet {
         }
     }
 
+    /// Waits for the transfer's end. Cancel safe.
+    pub async fn over(&self) -> Over {
+        loop {
+            if let Some(over) = self.transfer.over() {
+                return over;
+            }
+            self.transfer.bytes.notified().await;
+        }
+    }
+
     /// Ends the transfer before its end.
     pub fn fail(&self, end: TransferEnd) {
         self.transfer.fail(end);

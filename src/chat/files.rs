@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Person;
-use super::transfer::Transfer;
+use super::transfer::{Phase, Transfer};
 use crate::config;
 use crate::media::{Inspector, Kind};
 use crate::outbox::{Budget, Share};
@@ -157,25 +157,37 @@ impl Files {
     }
 
     fn watch_at(&self, transfer: &Arc<Transfer>, at: Instant) {
-        let entry = self.0.entries.fetch_add(1, Ordering::Relaxed);
-        transfer.flow().agenda = entry;
+        let entry = (at, self.0.entries.fetch_add(1, Ordering::Relaxed));
+        let before = {
+            let mut flow = transfer.flow();
+            if matches!(flow.phase, Phase::Over(_)) {
+                return;
+            }
+            flow.agenda.replace(entry)
+        };
         let mut agenda = lock(&self.0.agenda);
+        if let Some(before) = before {
+            agenda.remove(&before);
+        }
         let first = agenda.first_key_value().is_none_or(|((first, _), _)| at < *first);
-        agenda.insert((at, entry), Arc::downgrade(transfer));
+        agenda.insert(entry, Arc::downgrade(transfer));
         drop(agenda);
         if first {
             self.0.sooner.notify_one();
         }
     }
 
+    /// There is nothing to look at any more.
+    pub(super) fn unwatch(&self, entry: (Instant, u64)) {
+        lock(&self.0.agenda).remove(&entry);
+    }
+
     /// Ends transfers that stand still, until `stop`.
     pub(super) async fn keep_reclaiming(&self, stop: CancellationToken) {
         loop {
             let now = Instant::now();
-            while let Some((entry, transfer)) = self.due(now) {
-                let Some(transfer) = transfer.upgrade().filter(|transfer| transfer.flow().agenda == entry) else {
-                    continue;
-                };
+            while let Some(transfer) = self.due(now) {
+                let Some(transfer) = transfer.upgrade() else { continue };
                 let config::Files { stall, offer, .. } = &self.0.settings;
                 match transfer.standstill(now, transfer.is_linked(), *offer, *stall) {
                     Ok(next) => self.watch_at(&transfer, next),
@@ -199,11 +211,10 @@ impl Files {
         }
     }
 
-    fn due(&self, now: Instant) -> Option<(u64, Weak<Transfer>)> {
+    fn due(&self, now: Instant) -> Option<Weak<Transfer>> {
         let mut agenda = lock(&self.0.agenda);
         let first = agenda.first_entry().filter(|first| first.key().0 <= now)?;
-        let (_, entry) = *first.key();
-        Some((entry, first.remove()))
+        Some(first.remove())
     }
 }
 

@@ -116,8 +116,8 @@ pub(super) struct Flow {
     pub(super) share: Option<Share>,
     /// When a byte last moved; before any did, when it was offered.
     pub(super) moved: Instant,
-    /// The one entry of the agenda that counts.
-    pub(super) agenda: u64,
+    /// Its entry in the agenda.
+    pub(super) agenda: Option<(Instant, u64)>,
 }
 
 /// What came of bytes that were brought.
@@ -158,7 +158,7 @@ impl Transfer {
             taker: Taker::Link,
             share: None,
             moved: Instant::now(),
-            agenda: 0,
+            agenda: None,
         };
         Arc::new(Self {
             ticket,
@@ -234,7 +234,7 @@ impl Transfer {
 
     /// Lets everything go that it holds. False: it was over.
     pub(super) fn close(&self, over: Over) -> bool {
-        {
+        let watched = {
             let mut flow = self.flow();
             if matches!(flow.phase, Phase::Over(_)) {
                 return false;
@@ -242,6 +242,10 @@ impl Transfer {
             flow.phase = Phase::Over(over);
             flow.kept = Kept::default();
             flow.share = None;
+            flow.agenda.take()
+        };
+        if let Some(entry) = watched {
+            self.files.unwatch(entry);
         }
         self.files.forget(self.ticket);
         self.room.notify_one();

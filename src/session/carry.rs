@@ -37,7 +37,8 @@ pub(super) async fn carry<S: Streams>(carrier: &Carrier, streams: Option<&S>, ou
                 Err(end) => return end,
             },
             outlet = carrier.next_outlet() => downloads.push(download(streams, outlet)),
-            Some(Err(refusal)) = uploads.next() => {
+            // Whatever came of it: a branch that does not match would leave the others unread.
+            Some(ended) = uploads.next() => if let Err(refusal) = ended {
                 strays += 1;
                 if strays > STRAYS {
                     return LinkEnd::Lost("too many streams that belong nowhere".to_owned());
@@ -135,7 +136,7 @@ async fn download<S: Streams>(streams: &S, mut outlet: Outlet) -> Result<(), Lin
     let mut next = Ok(Some(head.freeze()));
     loop {
         match next {
-            Ok(Some(bytes)) => match sink.write(bytes).await {
+            Ok(Some(bytes)) => match write(&mut sink, bytes, &outlet).await {
                 Ok(()) => {}
                 Err(StreamEnd::Aborted) => {
                     sleep(PARTING).await;
@@ -154,5 +155,14 @@ async fn download<S: Streams>(streams: &S, mut outlet: Outlet) -> Result<(), Lin
             }
         }
         next = outlet.next(PIECE).await;
+    }
+}
+
+/// Writes until it is written, or not wanted any more: a client that reads none of it must not keep it.
+async fn write<K: Sink>(sink: &mut K, bytes: Bytes, outlet: &Outlet) -> Result<(), StreamEnd> {
+    tokio::select! {
+        biased; // what can be written is written: the end is looked at before the next bytes
+        written = sink.write(bytes) => written,
+        _ = outlet.over() => Ok(()),
     }
 }
