@@ -4,6 +4,8 @@
 mod bad_input;
 mod faults;
 mod files;
+mod http_files;
+mod http_files_refused;
 mod rest;
 mod scenarios;
 mod sessions;
