@@ -144,6 +144,7 @@ impl Server {
             chat: chat.clone(),
             config: Arc::clone(&config),
             certificates: certificates.clone(),
+            rates: rest::Rates::new(&config.limits),
             started: Instant::now(),
             ports: rest::Ports {
                 https: addresses.https.map(|address| address.port()),

@@ -22,7 +22,7 @@ const LAWS: &[(&str, &[&str])] = &[
     ("chat", &["auth", "config", "hub", "media", "outbox", "protocol", "store"]),
     ("session", &["auth", "chat", "config", "hub", "outbox", "protocol"]),
     ("transport", &["config", "hub", "outbox", "protocol", "session", "tls"]),
-    ("rest", &["auth", "chat", "config", "protocol", "tls"]),
+    ("rest", &["auth", "chat", "config", "media", "protocol", "tls"]),
     ("client", &["hub", "protocol", "tls", "transport"]),
     ("server", &["chat", "config", "rest", "session", "store", "tls", "transport"]),
     ("load", &["client", "hub", "protocol"]),

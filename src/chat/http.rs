@@ -26,12 +26,20 @@ pub struct UploadForm {
 }
 
 impl Chat {
+    /// Whether there is anyone to take this account's files: to be asked before reading one.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoConversation`](crate::protocol::ErrorCode::NoConversation).
+    pub fn may_upload(&self, user: UserId) -> Result<(), Refusal> {
+        self.talk_of(user).map(drop)
+    }
+
     /// Offers a file to whomever this account talks with. Nobody there: no bytes are wanted.
     ///
     /// # Errors
     /// Whatever speaks against it.
     pub fn upload(&self, user: UserId, form: UploadForm) -> Result<Upload, Refusal> {
-        let talk = self.files.talker(user).and_then(|person| person.talk()).ok_or_else(no_conversation)?;
+        let talk = self.talk_of(user)?;
         let UploadForm { kind, name, size, mime, duration_ms } = form;
         let id: [u8; 16] = rand::rng().random();
         let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -54,6 +62,10 @@ impl Chat {
         }
         let transfer = talk.accept(&transfer.id().clone(), Taker::Http)?;
         Ok(Download { outlet: Outlet::new(transfer), handed: 0 })
+    }
+
+    fn talk_of(&self, user: UserId) -> Result<Talk, Refusal> {
+        self.files.talker(user).and_then(|person| person.talk()).ok_or_else(no_conversation)
     }
 }
 
@@ -81,6 +93,16 @@ impl Upload {
     pub fn bring(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         self.intake.bring(bytes);
+    }
+
+    /// Waits for the transfer's end. Cancel safe.
+    pub async fn over(&self) -> Over {
+        self.intake.over().await
+    }
+
+    /// Ends the transfer before its end, and tells both why.
+    pub fn fail(self, end: TransferEnd) {
+        self.intake.fail(end);
     }
 
     /// How much was brought.
@@ -136,6 +158,11 @@ impl Download {
 
 impl Drop for Download {
     fn drop(&mut self) {
+        // An answer whose length was said is not asked for more after its last byte.
+        if self.outlet.offered().size == Some(self.handed) {
+            self.outlet.acknowledge(self.handed);
+        }
+        // Nothing, once it is over.
         self.outlet.fail(TransferEnd::Cancelled);
     }
 }

@@ -194,6 +194,8 @@ impl Carrying {
             }
             ServerEvent::Complete(complete) => {
                 self.outgoing.retain(|it| it.id != complete.transfer);
+                // One that was not accepted here was fetched over HTTP.
+                self.incoming.retain(|it| it.accepted || it.offered.transfer != complete.transfer);
                 if let Some(incoming) = self.incoming(&complete.transfer) {
                     incoming.complete = Some(complete.clone());
                     return incoming.is_whole();
@@ -227,6 +229,7 @@ impl Carrying {
             let received = incoming.bytes.len() as u64;
             let due = received - incoming.said >= PROGRESS_EVERY
                 || incoming.offered.size == Some(received)
+                || incoming.complete.is_some()
                 || now >= incoming.heard_at + PROGRESS_AFTER;
             if received > incoming.said && due {
                 incoming.said = received;

@@ -202,6 +202,8 @@ pub struct Limits {
     pub matches_per_minute: u32,
     /// Typing notices a minute, counted apart.
     pub typing_per_minute: u32,
+    /// Files that one address may offer over HTTP in an hour.
+    pub uploads_per_hour: u32,
     /// Sessions of this process in all.
     pub max_sessions: usize,
     /// Sessions that wait for their client after a lost link; one more ends the one that waited longest.
@@ -216,6 +218,7 @@ impl Default for Limits {
             events_per_minute: 100,
             matches_per_minute: 30,
             typing_per_minute: 240,
+            uploads_per_hour: 10,
             max_sessions: 100_000,
             max_parked: 20_000,
             parked_bytes: 256 * 1024 * 1024,

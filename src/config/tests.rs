@@ -114,6 +114,7 @@ fn a_value_that_makes_no_sense_is_named_with_its_remedy() {
         ("DUOLOGUE_SESSION_DEAD_TALKING_MS", "2000", &["session.dead_talking_ms", "longer than the ping's 2000 ms"]),
         ("DUOLOGUE_SESSION_PING_IDLE_MS", "0", &["session.dead_idle_ms", "neither may be 0"]),
         ("DUOLOGUE_LIMITS_EVENTS_PER_MINUTE", "0", &["limits.events_per_minute", "at least 1"]),
+        ("DUOLOGUE_LIMITS_UPLOADS_PER_HOUR", "0", &["limits.uploads_per_hour", "at least 1"]),
         ("DUOLOGUE_LIMITS_MAX_SESSIONS", "0", &["limits.max_sessions", "at least 1"]),
         ("DUOLOGUE_MATCHING_ANYONE_AFTER_MS", "10", &["matching.anyone_after_ms", "wider_after_ms"]),
         ("DUOLOGUE_MATCHING_AVOID_LAST", "17", &["matching.avoid_last", "at most 16"]),

@@ -16,9 +16,11 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::MAX_BODY;
+use super::rates::seconds;
+use super::{MAX_BODY, transfers};
 use crate::auth::{password, token};
-use crate::chat::accounts;
+use crate::chat::{Over, accounts};
+use crate::protocol::Refusal;
 
 /// Time for the whole body of a request to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
@@ -88,6 +90,21 @@ pub enum Error {
     /// The body is JSON, but not what this route takes.
     #[error("The body is not what is expected here: {}.", .0.message)]
     InvalidBody(Detail),
+    /// The body says it is something else than a form.
+    #[error("The body must be a form, with Content-Type: multipart/form-data and a boundary.")]
+    FormExpected,
+    /// The body cannot be read as a form, or was cut off.
+    #[error("The form cannot be read: {0}.")]
+    MalformedForm(String),
+    /// Over a rate limit; there is room again after this time.
+    #[error("Too many requests from this address. Try again in {} seconds.", seconds(*.0))]
+    TooFast(Duration),
+    /// The conversation does not take this.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+    /// A file did not get to its end.
+    #[error("{}", transfers::farewell(*.0))]
+    Over(Over),
     /// The request does not say by which name it reached us.
     #[error("The request has no usable Host header.")]
     HostUnknown,
@@ -128,6 +145,11 @@ impl Error {
             | Self::UnsupportedMediaType
             | Self::BodyTooLarge
             | Self::BodyTooSlow
+            | Self::FormExpected
+            | Self::MalformedForm(_)
+            | Self::TooFast(_)
+            | Self::Refused(_)
+            | Self::Over(_)
             | Self::HostUnknown
             | Self::TokenMissing
             | Self::StatsToken
@@ -143,6 +165,11 @@ impl Error {
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow"),
             Self::InvalidBody(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-data"),
+            Self::FormExpected => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type"),
+            Self::MalformedForm(_) => (StatusCode::BAD_REQUEST, "malformed-form"),
+            Self::TooFast(_) => (StatusCode::TOO_MANY_REQUESTS, "too-fast"),
+            Self::Refused(refusal) => transfers::refused(refusal.code),
+            Self::Over(over) => transfers::ended(*over),
             Self::HostUnknown => (StatusCode::BAD_REQUEST, "host-unknown"),
             Self::TokenMissing => (StatusCode::UNAUTHORIZED, "token-missing"),
             Self::StatsToken => (StatusCode::UNAUTHORIZED, "token-invalid"),
@@ -154,6 +181,9 @@ impl Error {
 
     /// When to come back, in seconds.
     fn retry_after(&self) -> Option<u64> {
+        if let Self::TooFast(wait) = self {
+            return Some(seconds(*wait));
+        }
         match self.code() {
             "busy" => Some(RETRY_BUSY),
             "unavailable" => Some(RETRY_UNAVAILABLE),

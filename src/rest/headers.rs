@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
-    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_DNS_PREFETCH_CONTROL, X_FRAME_OPTIONS,
-    X_XSS_PROTECTION,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_DNS_PREFETCH_CONTROL,
+    X_FRAME_OPTIONS, X_XSS_PROTECTION,
 };
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
@@ -14,6 +14,7 @@ use axum::response::Response;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::Secure;
+use super::rates::{LIMIT, REMAINING, RESET};
 use crate::config::Origins;
 
 /// Scripts, styles and frames of our own only; realtime connections to wherever the doors are.
@@ -36,7 +37,8 @@ const ALWAYS: [(HeaderName, &str); 11] = [
     (HeaderName::from_static("permissions-policy"), "camera=(self), microphone=(self), display-capture=(self)"),
 ];
 
-const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+/// Whose pages may show it (the Fetch standard, section 3.7).
+pub const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// One year, in seconds.
 const TRANSPORT_SECURITY: &str = "max-age=31536000; includeSubDomains";
 /// How long a browser may remember what a preflight allowed.
@@ -58,19 +60,20 @@ pub fn cors(origins: Origins) -> CorsLayer {
         .allow_origin(AllowOrigin::predicate(allowed))
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE])
-        .expose_headers([RETRY_AFTER])
+        .expose_headers([RETRY_AFTER, CONTENT_DISPOSITION, LIMIT, REMAINING, RESET])
         .max_age(PREFLIGHT)
 }
 
+/// What a route says itself stands.
 fn add(headers: &mut HeaderMap, path: &str, secure: bool) {
     for (name, value) in ALWAYS {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     let api = path.starts_with("/api/");
     // Apps on pages of their own use these two; the demo's pages are for this site alone.
     let shared = api || path.starts_with("/sdk/");
     let resource = if shared { "cross-origin" } else { "same-origin" };
-    headers.insert(RESOURCE_POLICY, HeaderValue::from_static(resource));
+    headers.entry(RESOURCE_POLICY).or_insert(HeaderValue::from_static(resource));
     if api || path == "/health" {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

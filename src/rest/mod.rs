@@ -1,4 +1,4 @@
-//! The HTTP face: accounts, lists of people, the doors' addresses, health, and the demo's files.
+//! The HTTP face: accounts, lists of people, files on their way, the doors' addresses, health, and the demo's files.
 //!
 //! Owns: routes, the shapes of requests and answers, status codes, headers.
 //!
@@ -8,10 +8,14 @@
 mod assets;
 mod auth;
 mod envelope;
+mod files;
+mod form;
 mod headers;
+mod rates;
 mod service;
 #[cfg(test)]
 mod tests;
+mod transfers;
 mod users;
 
 use std::sync::Arc;
@@ -24,11 +28,12 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 
 pub use self::envelope::Error;
+pub use self::rates::Rates;
 use crate::chat::Chat;
 use crate::config::Config;
 use crate::tls::Certificates;
 
-/// Largest body of a request, bytes.
+/// Largest body of a request, bytes; files apart.
 pub const MAX_BODY: usize = 64 * 1024;
 
 /// What the answers are made of. Clones share it.
@@ -40,6 +45,8 @@ pub struct State {
     pub config: Arc<Config>,
     /// The certificate of the TLS doors, where there is one.
     pub certificates: Option<Certificates>,
+    /// How often each address may do what is limited.
+    pub rates: Rates,
     /// When the process began to serve.
     pub started: Instant,
     /// Where it listens.
@@ -79,6 +86,9 @@ pub fn router(state: State) -> Router {
         .route("/api/users/available", get(users::available))
         .route("/api/users/stats", get(users::stats))
         .route("/api/users/device", post(users::device))
+        // A form counts its bytes itself.
+        .route("/api/files", post(files::upload).layer(DefaultBodyLimit::disable()))
+        .route("/api/files/{ticket}", get(files::download).head(files::head))
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -18,7 +18,7 @@ use tower::ServiceExt;
 use super::assets::{content_type, has_it};
 use super::service::{Addresses, Reached, addresses};
 use super::users::{browser, platform, timestamp};
-use super::{Error, Ports, Secure, State, router};
+use super::{Error, Ports, Rates, Secure, State, router};
 use crate::auth::{password, token};
 use crate::chat::accounts::{self, Problem};
 use crate::chat::{Accounts, Chat};
@@ -47,6 +47,7 @@ impl Service {
         let draining = Arc::new(AtomicBool::new(false));
         let router = router(State {
             chat: Chat::new(accounts, &config.matching, &config.files),
+            rates: Rates::new(&config.limits),
             config,
             certificates: None,
             started: Instant::now(),

@@ -5,6 +5,7 @@
 //!
 //! Must not know: what an event means. Whatever frame arrives is handed to the session.
 
+mod lingering;
 pub mod quic;
 pub mod streams;
 pub mod tcp;

@@ -4,11 +4,16 @@
 //! holding a connection. What is asked for is the router's business.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,6 +23,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
+
+use super::lingering::Lingering;
 
 /// Time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -43,8 +50,8 @@ pub async fn serve(
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 if is_the_listeners(&error) {
                     warn!(%error, "no connection could be accepted; trying again");
@@ -55,7 +62,7 @@ pub async fn serve(
         };
         let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
         tasks.spawn(async move {
-            if let Err(error) = connection(stream, tls, router, stop).await {
+            if let Err(error) = connection(stream, peer, tls, router, stop).await {
                 debug!(%error, "an HTTP connection ended early");
             }
         });
@@ -70,27 +77,32 @@ fn is_the_listeners(error: &io::Error) -> bool {
 
 async fn connection(
     stream: TcpStream,
+    peer: SocketAddr,
     tls: Option<TlsAcceptor>,
     router: Router,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     match tls {
-        Some(tls) => http(timeout(HANDSHAKE, tls.accept(stream)).await??, router, stop).await,
-        None => http(stream, router, stop).await,
+        Some(tls) => http(timeout(HANDSHAKE, tls.accept(stream)).await??, peer, router, stop).await,
+        None => http(stream, peer, router, stop).await,
     }
 }
 
-async fn http<S>(stream: S, router: Router, stop: CancellationToken) -> anyhow::Result<()>
+async fn http<S>(stream: S, peer: SocketAddr, router: Router, stop: CancellationToken) -> anyhow::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        service.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_HEAD)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
         .with_upgrades();
     tokio::pin!(connection);
     tokio::select! {

@@ -5,6 +5,8 @@ mod bad_files;
 mod bad_input;
 mod faults;
 mod files;
+mod http_files;
+mod http_files_refused;
 mod rest;
 mod scenarios;
 mod sessions;

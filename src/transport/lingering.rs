@@ -1,0 +1,108 @@
+//! A stream that is closed so that its last words are heard.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+/// How long what still comes is read, after all was written.
+const LINGER: Duration = Duration::from_secs(2);
+/// Bytes that are read, and dropped, at once.
+const PIECE: usize = 8 * 1024;
+
+/// Once its writing side is shut down, it reads on for a moment and drops what comes. A request may be
+/// answered before all of it has arrived; closed at once, the system would reset the connection, and
+/// a client that is still writing would never see the answer (RFC 9112 section 9.6).
+pub(super) struct Lingering<S> {
+    stream: S,
+    /// Set once the writing side is shut down.
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Lingering<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, until: None }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, until } = &mut *self;
+        if until.is_none() {
+            ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
+        }
+        let until = until.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        let mut dropped = [0; PIECE];
+        loop {
+            if until.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut into = ReadBuf::new(&mut dropped);
+            let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut into));
+            // The client has ended too, or is gone: nobody is left to hear it.
+            if read.is_err() || into.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_the_end_is_read_for_a_moment() {
+        let (near, mut far) = duplex(16);
+        let mut near = Lingering::new(near);
+        near.write_all(b"no").await.unwrap();
+        let client = async {
+            // More than fits: it gets through only if it is read.
+            far.write_all(&[7; 100]).await.unwrap();
+            let mut heard = Vec::new();
+            far.read_to_end(&mut heard).await.unwrap();
+            assert_eq!(heard, b"no");
+            drop(far);
+        };
+        let began = tokio::time::Instant::now();
+        let (closed, ()) = tokio::join!(near.shutdown(), client);
+        closed.unwrap();
+        assert_eq!(began.elapsed(), Duration::ZERO, "no longer than the client wants");
+
+        let (near, _far) = duplex(16);
+        Lingering::new(near).shutdown().await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), LINGER.as_secs());
+    }
+}
