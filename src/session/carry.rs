@@ -38,15 +38,18 @@ pub(super) async fn carry<S: Streams>(carrier: &Carrier, streams: Option<&S>, ou
             },
             outlet = carrier.next_outlet() => downloads.push(download(streams, outlet)),
             // Whatever came of it: a branch that does not match would leave the others unread.
-            Some(ended) = uploads.next() => if let Err(refusal) = ended {
-                strays += 1;
-                if strays > STRAYS {
+            Some(ended) = uploads.next() => match ended {
+                Ok(()) => {}
+                Err(_) if strays == STRAYS => {
                     return LinkEnd::Lost("too many streams that belong nowhere".to_owned());
                 }
-                if let Some(refusal) = refusal {
-                    outbox.post(&ServerEvent::Error(refusal));
+                Err(refusal) => {
+                    strays += 1;
+                    if let Some(refusal) = refusal {
+                        outbox.post(&ServerEvent::Error(refusal));
+                    }
                 }
-            }
+            },
             Some(end) = downloads.next() => if let Err(end) = end {
                 return end;
             },
