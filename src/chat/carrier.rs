@@ -52,11 +52,12 @@ impl Carrier {
         }
         let talk = self.0.talk()?;
         let incoming = talk.transfers().into_iter().filter(|transfer| transfer.from != talk.side());
-        // Whoever has been taken from least goes first, so that all move.
         let mut incoming: Vec<_> = incoming.filter(|transfer| transfer.flow().taker == Taker::Link).collect();
-        incoming.sort_by_key(|transfer| transfer.flow().acked);
+        // By turns, so that all move.
+        incoming.sort_by_key(|transfer| transfer.flow().turn);
         incoming.iter().find_map(|transfer| {
             let (offset, bytes) = transfer.take(most)?;
+            transfer.flow().turn = self.0.files.next_turn();
             Some((ChunkHeader { transfer: transfer.id().clone(), offset }, bytes))
         })
     }
@@ -87,11 +88,14 @@ impl Carrier {
     }
 
     fn find(&self, id: &TransferId) -> Result<Option<(Talk, Arc<Transfer>)>, Refusal> {
-        let talk = self.0.talk().ok_or_else(unknown)?;
-        match talk.find_for_bytes(id) {
-            Ok(transfer) => Ok(Some((talk, transfer))),
-            Err(None) => Ok(None),
-            Err(Some(refusal)) => Err(refusal),
+        let found = self.0.talk().map(|talk| (talk.find_for_bytes(id), talk));
+        match found {
+            Some((Ok(transfer), talk)) => Ok(Some((talk, transfer))),
+            Some((Err(None), _)) => Ok(None),
+            // Of a talk that is over: what was on its way then is nobody's fault.
+            _ if self.0.state().late.contains(id) => Ok(None),
+            Some((Err(Some(refusal)), _)) => Err(refusal),
+            None => Err(unknown()),
         }
     }
 }
@@ -146,7 +150,7 @@ impl Intake {
     /// Brings what follows.
     pub fn bring(&mut self, bytes: &[u8]) {
         let brought = self.transfer.bring(self.offset, bytes);
-        self.offset += bytes.len() as u64;
+        self.offset = self.offset.saturating_add(bytes.len() as u64);
         self.settle(brought);
     }
 
@@ -205,9 +209,9 @@ impl Outlet {
         Self { transfer }
     }
 
-    /// What stands before the bytes that come next.
-    pub fn header(&self) -> ChunkHeader {
-        ChunkHeader { transfer: self.transfer.id().clone(), offset: self.transfer.flow().sent() }
+    /// Whose bytes they are.
+    pub fn id(&self) -> &TransferId {
+        self.transfer.id()
     }
 
     /// What is offered.
@@ -215,14 +219,15 @@ impl Outlet {
         &self.transfer.offered
     }
 
-    /// The next bytes; `None`: that was all. Cancel safe.
+    /// The next bytes, and how many come before them: not always those that were handed out last, as the
+    /// receiver may have more from an earlier link. `None`: that was all. Cancel safe.
     ///
     /// # Errors
     /// How the transfer ended before its end.
-    pub async fn next(&mut self, most: usize) -> Result<Option<Bytes>, Over> {
+    pub async fn next(&mut self, most: usize) -> Result<Option<(u64, Bytes)>, Over> {
         loop {
-            if let Some((_, bytes)) = self.transfer.take(most) {
-                return Ok(Some(bytes));
+            if let Some(taken) = self.transfer.take(most) {
+                return Ok(Some(taken));
             }
             {
                 let flow = self.transfer.flow();

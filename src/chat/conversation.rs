@@ -161,6 +161,7 @@ impl Talk {
         }
         for transfer in standing.transfers.drain(..) {
             transfer.close(Over::Left);
+            self.conversation.people[transfer.from].was_sending(transfer.id().clone());
         }
         // Both are free before either can know of it and look for someone else.
         for person in &self.conversation.people {

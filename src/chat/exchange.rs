@@ -96,7 +96,12 @@ impl Talk {
                 flow.share = Some(share);
                 flow.moved = tokio::time::Instant::now();
             }
-            self.tell_sender(&transfer, &ServerEvent::Accept(About { transfer: id.clone() }));
+            let accepted = ServerEvent::Accept(About { transfer: id.clone() });
+            self.tell_sender(&transfer, &accepted);
+            if taker == Taker::Http {
+                // Whoever was asked is told that it was taken another way.
+                self.conversation().receiver(&transfer).post(&accepted);
+            }
             Ok(())
         })?;
         transfer.files.forget(transfer.ticket);
@@ -264,7 +269,7 @@ impl Talk {
             let ours = |other: &&Arc<Transfer>| other.id() == id && (other.from == self.side()) == mine;
             match standing.transfers.iter().find(ours) {
                 Some(transfer) => Ok(Arc::clone(transfer)),
-                None => Err(standing.gone(id).0),
+                None => Err(if standing.ended.iter().any(|(ended, _)| ended == id) { over() } else { unknown() }),
             }
         })
     }
@@ -317,9 +322,7 @@ impl Standing {
     fn gone(&mut self, id: &TransferId) -> (Refusal, bool) {
         match self.ended.iter_mut().find(|(ended, _)| ended == id) {
             None => (unknown(), false),
-            Some((_, told)) => {
-                (Refusal::new(ErrorCode::TransferOver, "This transfer is over."), std::mem::replace(told, true))
-            }
+            Some((_, told)) => (over(), std::mem::replace(told, true)),
         }
     }
 }
@@ -362,6 +365,10 @@ fn completed(transfer: &Transfer) -> ServerEvent {
     let flow = transfer.flow();
     let sha256 = flow.verified.unwrap_or(Sha256::from_bytes([0; 32]));
     ServerEvent::Complete(Complete { transfer: transfer.id().clone(), size: flow.received, sha256 })
+}
+
+fn over() -> Refusal {
+    Refusal::new(ErrorCode::TransferOver, "This transfer is over.")
 }
 
 pub(super) fn unknown() -> Refusal {

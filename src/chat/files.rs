@@ -82,6 +82,11 @@ impl Files {
         Cargo { offered: lock(&self.0.tickets).len(), moving, reserved_bytes }
     }
 
+    /// A number after all before it.
+    pub(super) fn next_turn(&self) -> u64 {
+        self.0.entries.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Room for one transfer's bytes, if there is any.
     pub(super) fn room(&self) -> Option<Share> {
         self.0.budget.share(WINDOW)
@@ -157,7 +162,7 @@ impl Files {
     }
 
     fn watch_at(&self, transfer: &Arc<Transfer>, at: Instant) {
-        let entry = (at, self.0.entries.fetch_add(1, Ordering::Relaxed));
+        let entry = (at, self.next_turn());
         let before = {
             let mut flow = transfer.flow();
             if matches!(flow.phase, Phase::Over(_)) {

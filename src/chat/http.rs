@@ -150,9 +150,11 @@ impl Download {
         if self.handed > 0 {
             self.outlet.acknowledge(self.handed);
         }
-        let bytes = self.outlet.next(most).await?;
-        self.handed += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        Ok(bytes)
+        let next = self.outlet.next(most).await?;
+        Ok(next.map(|(_, bytes)| {
+            self.handed += bytes.len() as u64;
+            bytes
+        }))
     }
 }
 

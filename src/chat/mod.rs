@@ -42,7 +42,7 @@ use crate::hub::{Door, Hub, Member, Seat};
 use crate::outbox::Outbox;
 use crate::protocol::{
     About, Complete, Doing, Ending, ErrorCode, GoOn, HeldTransfer, Matched, Message, Nothing, Offer, Presence,
-    Progress, PublicUser, Refusal, ServerEvent, SessionId, Typing, UserId, Wish,
+    Progress, PublicUser, Refusal, ServerEvent, SessionId, TransferId, Typing, UserId, Wish,
 };
 
 pub use crate::hub::Census;
@@ -146,11 +146,25 @@ struct State {
     gone: bool,
     /// Their last partners, newest last; at most `avoid_last`.
     recent: VecDeque<UserId>,
+    /// What they were sending when talks ended, newest last; at most [`LATE`].
+    late: VecDeque<TransferId>,
 }
+
+/// Transfers of talks that are over whose bytes may still be on their way.
+const LATE: usize = 16;
 
 impl Person {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no code panics while it holds this lock")
+    }
+
+    /// Remembers what they were sending when a talk ended.
+    fn was_sending(&self, id: TransferId) {
+        let mut state = self.state();
+        if state.late.len() == LATE {
+            state.late.pop_front();
+        }
+        state.late.push_back(id);
     }
 
     /// Remembers a partner as one not to meet again at once.

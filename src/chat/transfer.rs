@@ -107,6 +107,8 @@ pub(super) struct Flow {
     /// `acked <= sent <= received <= acked + window`, all counted from the file's start.
     pub(super) received: u64,
     sent: u64,
+    /// The most that was ever sent: a receiver may have more than was sent on its link of the moment.
+    shown: u64,
     pub(super) acked: u64,
     /// Of `acked`, what the sender was told.
     told: u64,
@@ -114,8 +116,12 @@ pub(super) struct Flow {
     pub(super) brought: bool,
     pub(super) taker: Taker,
     pub(super) share: Option<Share>,
-    /// When a byte last moved; before any did, when it was offered.
+    /// When it last moved; before it did, when it was offered. A trickle is no movement.
     pub(super) moved: Instant,
+    /// Bytes brought and acknowledged when it last moved.
+    mark: u64,
+    /// Its turn among those to the same receiver: the least goes first.
+    pub(super) turn: u64,
     /// Its entry in the agenda.
     pub(super) agenda: Option<(Instant, u64)>,
 }
@@ -152,12 +158,15 @@ impl Transfer {
             kept: Kept::default(),
             received: 0,
             sent: 0,
+            shown: 0,
             acked: 0,
             told: 0,
             brought: false,
             taker: Taker::Link,
             share: None,
             moved: Instant::now(),
+            mark: 0,
+            turn: 0,
             agenda: None,
         };
         Arc::new(Self {
@@ -186,13 +195,15 @@ impl Transfer {
     /// Takes bytes in; those that came before are passed over.
     pub(super) fn bring(&self, offset: u64, bytes: &[u8]) -> Result<Brought, TransferEnd> {
         let brought = self.flow().bring(offset, bytes, self.files.max_bytes())?;
-        self.bytes.notify_one();
-        self.receiver.ring();
+        self.ring();
         Ok(brought)
     }
 
     /// Takes note of what the sender says of all it sent.
     pub(super) fn claim(&self, size: u64, sha256: Sha256) -> Result<Brought, TransferEnd> {
+        if self.offered.sha256.is_some_and(|offered| offered != sha256) {
+            return Err(TransferEnd::HashMismatch);
+        }
         let brought = self.flow().claim(size, sha256)?;
         self.bytes.notify_one();
         Ok(brought)
@@ -201,8 +212,7 @@ impl Transfer {
     /// The sender, who speaks HTTP, has brought all there is.
     pub(super) fn end_of_body(&self) -> Result<Brought, TransferEnd> {
         let brought = self.flow().end_of_body()?;
-        self.bytes.notify_one();
-        self.receiver.ring();
+        self.ring();
         Ok(brought)
     }
 
@@ -213,11 +223,23 @@ impl Transfer {
 
     /// The receiver has so many bytes. Yields what the sender is to be told.
     pub(super) fn acknowledge(&self, received: u64) -> Result<Option<u64>, TransferEnd> {
-        let told = self.flow().acknowledge(received)?;
+        let (told, more) = {
+            let mut flow = self.flow();
+            (flow.acknowledge(received)?, flow.acked == flow.sent && flow.sent < flow.received)
+        };
         if told.is_some() {
             self.room.notify_one();
         }
+        if more {
+            self.ring();
+        }
         Ok(told)
+    }
+
+    /// There may be bytes to take.
+    fn ring(&self) {
+        self.bytes.notify_one();
+        self.receiver.ring();
     }
 
     /// The receiver goes on from here on a new link.
@@ -225,6 +247,7 @@ impl Transfer {
         let told = {
             let mut flow = self.flow();
             let told = flow.acknowledge(received)?;
+            // What was on its way is sent again.
             flow.sent = flow.acked;
             flow.taker = Taker::Link;
             flow.moved = Instant::now();
@@ -307,7 +330,7 @@ impl Flow {
         self.inspector.feed(fresh)?;
         self.hash.update(fresh);
         self.kept.push(fresh);
-        self.moved = Instant::now();
+        self.has_moved();
         self.verify()
     }
 
@@ -357,14 +380,20 @@ impl Flow {
         if left == 0 {
             return None;
         }
-        let bytes = self.kept.slice(offset, most.min(left), self.is_full())?;
+        // Small pieces are kept for more to come, but not while the receiver has nothing else to wait for.
+        let last = self.is_full() || self.sent == self.acked;
+        let bytes = self.kept.slice(offset, most.min(left), last)?;
         self.sent += bytes.len() as u64;
+        self.shown = self.shown.max(self.sent);
         Some((offset, bytes))
     }
 
-    /// How far the bytes were handed to the receiver's link.
-    pub(super) fn sent(&self) -> u64 {
-        self.sent
+    /// Notes that something moves, if it is worth the name.
+    fn has_moved(&mut self) {
+        let mark = self.received + self.acked;
+        if mark >= self.mark + PROGRESS_EVERY || self.is_full() {
+            (self.mark, self.moved) = (mark, Instant::now());
+        }
     }
 
     /// Whether the receiver was handed all there will be.
@@ -378,13 +407,14 @@ impl Flow {
     }
 
     fn acknowledge(&mut self, received: u64) -> Result<Option<u64>, TransferEnd> {
-        if received > self.sent {
+        if received > self.shown {
             return Err(TransferEnd::OffsetMismatch);
         }
         if received > self.acked {
             self.acked = received;
+            self.sent = self.sent.max(received);
             self.kept.forget(received);
-            self.moved = Instant::now();
+            self.has_moved();
         }
         let tell = self.acked > self.told && (self.acked - self.told >= PROGRESS_EVERY || self.acked == self.sent);
         if tell {

@@ -124,6 +124,12 @@ impl Carrying {
         }
     }
 
+    /// How much of a file has come.
+    pub(super) fn has(&self, id: &TransferId) -> u64 {
+        let incoming = self.incoming.iter().find(|it| it.offered.transfer == *id);
+        incoming.map_or(0, |it| it.bytes.len() as u64)
+    }
+
     /// What a hello names.
     pub(super) fn held(&self) -> Vec<HeldTransfer> {
         let outgoing = self.outgoing.iter().map(|it| HeldTransfer { transfer: it.id.clone(), received: None });

@@ -29,8 +29,8 @@ pub use self::rest::{Account, Rest};
 pub use self::wire::{Ended, Heard, Server, Target, Wire};
 use crate::hub::Door;
 use crate::protocol::{
-    About, Arrival, Beat, ClientEvent, ClientInfo, Closing, Complete, Encoded, Established, Hello, Inbound, Lane,
-    Offered, Outbound, PROTOCOL, Refusal, Resume, ServerEvent, ServerFrame, TransferId,
+    About, Arrival, Beat, ClientEvent, ClientInfo, Closing, Complete, Encoded, Established, HeldTransfer, Hello,
+    Inbound, Lane, Offered, Outbound, PROTOCOL, Refusal, Resume, ServerEvent, ServerFrame, TransferId,
 };
 
 /// What went wrong on this side of the wire.
@@ -257,13 +257,35 @@ impl Client {
         self.go_on(Wire::open(&self.target, door).await?).await
     }
 
+    /// How much of a file has come.
+    pub fn has(&self, id: &TransferId) -> u64 {
+        self.carrying.has(id)
+    }
+
+    /// [`resume`](Self::resume), saying that less of a file has come than has: what a client says that
+    /// goes on reading the link before while it opens another.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn resume_as_of(&mut self, door: Door, id: &TransferId, received: u64) -> Result<(), Error> {
+        let mut held = self.carrying.held();
+        held.iter_mut().filter(|it| it.transfer == *id).for_each(|it| it.received = Some(received));
+        let wire = Wire::open(&self.target, door).await?;
+        self.go_on_with(wire, held).await
+    }
+
     /// [`resume`](Self::resume), on a link that is open.
     ///
     /// # Errors
     /// As there.
-    pub async fn go_on(&mut self, mut wire: Wire) -> Result<(), Error> {
+    pub async fn go_on(&mut self, wire: Wire) -> Result<(), Error> {
+        let held = self.carrying.held();
+        self.go_on_with(wire, held).await
+    }
+
+    async fn go_on_with(&mut self, mut wire: Wire, held: Vec<HeldTransfer>) -> Result<(), Error> {
         let Established { session, key, .. } = self.established;
-        let resume = Resume { session, key, received: self.inbound.received(), transfers: Some(self.carrying.held()) };
+        let resume = Resume { session, key, received: self.inbound.received(), transfers: Some(held) };
         let hello = hello(&self.token, self.device.as_deref(), Some(resume.clone()));
         self.established = greet(&mut wire, hello).await?;
         self.wire = wire;

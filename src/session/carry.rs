@@ -39,7 +39,7 @@ pub(super) async fn carry<S: Streams>(carrier: &Carrier, streams: Option<&S>, ou
             outlet = carrier.next_outlet() => downloads.push(download(streams, outlet)),
             // Whatever came of it: a branch that does not match would leave the others unread.
             Some(ended) = uploads.next() => match ended {
-                Ok(()) => {}
+                Ok(()) => strays = 0,
                 Err(_) if strays == STRAYS => {
                     return LinkEnd::Lost("too many streams that belong nowhere".to_owned());
                 }
@@ -131,15 +131,40 @@ async fn bring<S: Source>(mut intake: Intake, mut source: S, first: Bytes) {
     }
 }
 
-/// Writes the bytes of one transfer to a stream of their own.
+/// Writes the bytes of one transfer to a stream of their own; to another, where the receiver turns out
+/// to have more than this one has brought it.
 async fn download<S: Streams>(streams: &S, mut outlet: Outlet) -> Result<(), LinkEnd> {
-    let mut sink = streams.open().await?;
-    let mut head = BytesMut::new();
-    outlet.header().write(&mut head);
-    let mut next = Ok(Some(head.freeze()));
+    let mut stream: Option<(S::Sink, u64)> = None;
     loop {
-        match next {
-            Ok(Some(bytes)) => match write(&mut sink, bytes, &outlet).await {
+        let (offset, bytes) = match outlet.next(PIECE).await {
+            Ok(Some(next)) => next,
+            Ok(None) => {
+                if let Some((sink, _)) = stream {
+                    sink.finish();
+                }
+                return Ok(());
+            }
+            Err(_over) => {
+                if let Some((sink, _)) = stream {
+                    sink.reset();
+                }
+                return Ok(());
+            }
+        };
+        let written = offset + bytes.len() as u64;
+        let (mut sink, header) = match stream.take() {
+            Some((sink, at)) if at == offset => (sink, None),
+            before => {
+                if let Some((sink, _)) = before {
+                    sink.finish();
+                }
+                let mut header = BytesMut::new();
+                ChunkHeader { transfer: outlet.id().clone(), offset }.write(&mut header);
+                (streams.open().await?, Some(header.freeze()))
+            }
+        };
+        for bytes in header.into_iter().chain([bytes]) {
+            match write(&mut sink, bytes, &outlet).await {
                 Ok(()) => {}
                 Err(StreamEnd::Aborted) => {
                     sleep(PARTING).await;
@@ -147,17 +172,9 @@ async fn download<S: Streams>(streams: &S, mut outlet: Outlet) -> Result<(), Lin
                     return Ok(());
                 }
                 Err(StreamEnd::Lost) => return Ok(()),
-            },
-            Ok(None) => {
-                sink.finish();
-                return Ok(());
-            }
-            Err(_over) => {
-                sink.reset();
-                return Ok(());
             }
         }
-        next = outlet.next(PIECE).await;
+        stream = Some((sink, written));
     }
 }
 

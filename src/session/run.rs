@@ -166,6 +166,8 @@ impl Sessions {
                         }
                     },
                 );
+                // With them goes their hold on the link.
+                drop(streams);
                 if outbox.has_ended() {
                     End::Over
                 } else if wanted.is_cancelled() {
@@ -174,7 +176,10 @@ impl Sessions {
                     End::Lost(read.or(written).or(carried).unwrap_or(LinkEnd::Closed))
                 }
             }
-            Err(lost) => End::Lost(lost),
+            Err(lost) => {
+                drop(streams);
+                End::Lost(lost)
+            }
         };
         let end = match end {
             End::Lost(LinkEnd::TooBig) => {

@@ -160,8 +160,10 @@ test("what is refused, called off, or not what it says is told in plain words", 
     const { file } = await noise(t, "half.bin", LARGE);
     await ann.attaches(file);
     await ben.seesFile("half.bin", "offered");
-    await ben.clicks("leave");
+    const clicked = await ben.clicksWhen("leave", 5);
+    await ben.clicks("transfer-accept");
     await ann.sees("ended");
+    assert.ok(await clicked());
     await ann.seesFile("half.bin", "failed");
     await ann.isPictured("files-10-left");
   });

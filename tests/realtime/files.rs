@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use duologue::client::{Client, File, sha256};
 use duologue::hub::Door;
-use duologue::protocol::{About, ClientEvent, Offered, ServerEvent, TransferId};
+use duologue::protocol::{About, ClientEvent, Offered, Progress, ServerEvent, TransferId};
 
 use crate::world::*;
 
@@ -14,6 +14,8 @@ over_every_pair_of_doors! {
     a_talk_goes_on_beside_a_file,
     a_receiver_that_does_not_read_stops_the_sender_alone,
     links_change_in_the_middle_of_a_file,
+    several_at_once_all_arrive,
+    what_an_earlier_link_brought_counts_on_the_next,
 }
 
 /// Bytes that look like nothing.
@@ -194,9 +196,76 @@ async fn links_change_in_the_middle_of_a_file(doors: [Door; 2]) {
 
 /// By turns: lost, or moved before it is given up; to the same door, or to another.
 async fn change(client: &mut Client, doors: [Door; 2], turn: u64) {
-    if turn % 3 == 0 {
+    if turn.is_multiple_of(3) {
         client.cut();
     }
     client.resume(doors[usize::try_from(turn % 2).unwrap()]).await.unwrap();
     assert!(client.established().resumed);
+}
+
+async fn several_at_once_all_arrive(doors: [Door; 2]) {
+    let world = World::new().await;
+    let (mut one, mut other) = world.pair(doors).await;
+    let files: Vec<_> = [30_000, 3_000_000, 1, 2_000_000].map(file).into();
+    let sending = async {
+        for (index, file) in files.iter().enumerate() {
+            one.offer(&format!("f{index}"), file).await.unwrap();
+        }
+        let mut arrived = 0;
+        while arrived < files.len() {
+            match next(&mut one).await {
+                ServerEvent::Complete(_) => arrived += 1,
+                ServerEvent::Cancel(cancelled) => panic!("{cancelled:?}"),
+                ServerEvent::Error(refusal) => panic!("{refusal:?}"),
+                _ => {}
+            }
+        }
+    };
+    let receiving = async {
+        let mut got = Vec::new();
+        while got.len() < files.len() {
+            match next(&mut other).await {
+                ServerEvent::Offer(offered) => other.accept(&offered.transfer).await.unwrap(),
+                ServerEvent::Complete(complete) => got.push(other.collect(&complete).unwrap()),
+                ServerEvent::Cancel(cancelled) => panic!("{cancelled:?}"),
+                _ => {}
+            }
+        }
+        got
+    };
+    let ((), got) = tokio::join!(sending, receiving);
+    for (offered, bytes) in got {
+        let index: usize = offered.transfer.as_str()[1..].parse().unwrap();
+        assert_eq!(bytes, files[index].bytes, "file {index}");
+    }
+    world.stop().await;
+}
+
+async fn what_an_earlier_link_brought_counts_on_the_next(doors: [Door; 2]) {
+    let world = World::new().await;
+    let (mut one, mut other) = world.pair(doors).await;
+    let file = file(1_000_000);
+    let id = TransferId::new("big").unwrap();
+    let sending = async { send(&mut one, "big", &file).await };
+    let receiving = async {
+        until(&mut other, "file:offer").await;
+        other.accept(&id).await.unwrap();
+        while other.has(&id) < 100_000 {
+            // Whatever comes is taken in.
+            let _ = other.next(Duration::from_millis(1)).await;
+        }
+        // As a browser does that reads its old link until the new one stands: the hello says less than
+        // there is by the time of its answer.
+        let had = other.has(&id);
+        other.resume_as_of(doors[0], &id, had - 60_000).await.unwrap();
+        let more = ClientEvent::Progress(Progress { transfer: id.clone(), received: had });
+        other.send(&more).await.unwrap();
+        match until(&mut other, "file:complete").await {
+            ServerEvent::Complete(complete) => other.collect(&complete).unwrap().1,
+            event => unreachable!("{event:?}"),
+        }
+    };
+    let (_, bytes) = tokio::join!(sending, receiving);
+    assert_eq!(bytes, file.bytes);
+    world.stop().await;
 }

@@ -29,6 +29,10 @@ import { unsendable } from "./words.js";
  *   sendVoice(blob: Blob, options: { durationMs: number }): Transfer }} Talk
  */
 
+/** A voice note of this size, and so many a minute, is taken without asking: five minutes of speech are smaller. */
+const MODEST_BYTES = 2 * 1024 * 1024;
+const MODEST_PER_MINUTE = 10;
+
 /**
  * @param {object} options
  * @param {Talk} options.conversation
@@ -43,6 +47,8 @@ export function transfers({ conversation, log, limits, heard, signal }) {
   const cards = new Set();
   let over = false;
   let offline = false;
+  /** When voice notes were taken without asking. @type {number[]} */
+  let taken = [];
   // A log tells all that changes in it; of a transfer only this is worth telling.
   const told = h("p", { class: "hidden", role: "status" });
   const drop = dropping({ partner, open: () => !over, take: sendFiles, signal });
@@ -51,10 +57,19 @@ export function transfers({ conversation, log, limits, heard, signal }) {
     const { detail } = /** @type {CustomEvent<Transfer>} */ (event);
     add(detail);
     // What is spoken is small, and asked for by whoever talks. A stranger's file is not.
-    if (detail.kind === "voice" && detail.state === "offered") detail.accept();
+    if (detail.kind === "voice" && detail.state === "offered" && isModest(detail)) detail.accept();
     heard();
   }, { signal });
   conversation.addEventListener("status", hold, { signal });
+
+  /** @param {Transfer} note */
+  function isModest({ size = Infinity }) {
+    const now = performance.now();
+    taken = taken.filter((at) => now - at < 60_000);
+    if (size > MODEST_BYTES || taken.length >= MODEST_PER_MINUTE) return false;
+    taken.push(now);
+    return true;
+  }
 
   return {
     told,

@@ -35,6 +35,8 @@ export class Receiving {
   #news = null;
   /** @type {Deferred<boolean> | null} the door waits */
   #drained = null;
+  /** Its link was opened: the bytes go there. */
+  #elsewhere = false;
 
   /**
    * @param {any} offer
@@ -51,7 +53,12 @@ export class Receiving {
    * @param {any} data
    */
   hear(event, data) {
+    if (event === "file:accept") {
+      this.#elsewhere = this.transfer.state === "offered";
+      if (this.#elsewhere) this.transfer.begin();
+    }
     if (event !== "file:complete") return;
+    if (this.#elsewhere) return this.transfer.complete();
     this.#whole = data;
     this.transfer.size = data.size;
     this.#check();
@@ -83,25 +90,31 @@ export class Receiving {
 
   /** The server did not take the one event that may come too soon. */
   again() {
-    this.#host.say("file:accept", { transfer: this.transfer.id });
+    this.#say();
   }
 
   /** What to tell a server about it that goes on with the session. */
   get resumption() {
     const transfer = this.transfer.id;
-    return this.transfer.state === "offered" ? { transfer } : { transfer, received: this.#consumed };
+    return this.transfer.state === "offered" || this.#elsewhere ? { transfer } : { transfer, received: this.#consumed };
   }
 
   /** The session is on another link: what was told on the one before may be lost. */
   resumed() {
-    this.#tell();
+    if (!this.#elsewhere) this.#tell();
   }
 
   accept() {
     if (this.transfer.state !== "offered") return;
     // The hello that is under way may not have named it, and what it does not name ends.
     if (this.#host.moving()) return void setTimeout(() => this.accept(), MOVING_MS);
-    if (this.#host.say("file:accept", { transfer: this.transfer.id })) this.transfer.begin();
+    if (this.#say()) this.transfer.begin();
+  }
+
+  #say() {
+    if (this.#host.say("file:accept", { transfer: this.transfer.id })) return true;
+    this.#fail("backlog-full", "Too much waits to be sent. Try again in a moment.");
+    return false;
   }
 
   blob() {
@@ -138,6 +151,7 @@ export class Receiving {
 
   async #collect() {
     await this.transfer.done;
+    if (this.#elsewhere) throw read();
     const blob = new Blob(/** @type {BlobPart[]} */ (this.#parts), { type: this.transfer.mime });
     this.#parts = [];
     // The server has checked it; where nobody could have touched it since, that is enough.

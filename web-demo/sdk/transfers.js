@@ -13,6 +13,8 @@ const AT_ONCE = 4;
 const REMEMBERED = 16;
 /** How long the session may take to be on another link. */
 const MOVING_MS = 50;
+/** Where the server has no place for an offer, it is made again after so long. */
+const TURN_MS = 2_000;
 
 /**
  * What a transfer needs of its conversation.
@@ -139,6 +141,14 @@ export class Transfers {
     const { event = "", id = "", code, retryAfterMs } = error;
     if (!event.startsWith("file:")) return false;
     const answer = event === "file:cancel" || event === "file:reject";
+    const work = this.#live.get(id);
+    if (code === "transfer-limit" && work instanceof Sending) {
+      // Others of this account send too: it waits for its turn.
+      this.#live.delete(id);
+      this.#queue.unshift(work);
+      setTimeout(() => this.#advance(), TURN_MS);
+      return true;
+    }
     if (code === "too-fast" && retryAfterMs !== undefined && event !== "file:chunk") {
       setTimeout(() => {
         if (!answer) this.#live.get(id)?.again(event);
@@ -148,7 +158,7 @@ export class Transfers {
     }
     // Of what is over on one side, something is always still on its way from the other.
     const late = (code === "transfer-over" || code === "transfer-unknown") && (event === "file:chunk" || event === "file:progress");
-    if (!late && !answer) this.#live.get(id)?.transfer.end("failed", error, event === "file:offer" ? undefined : "file:cancel");
+    if (!late && !answer) work?.transfer.end("failed", error, event === "file:offer" ? undefined : "file:cancel");
     return true;
   }
 

@@ -211,7 +211,9 @@ class WebTransportLink extends Link {
         if (more !== true && !(await more)) return void reader.cancel(calledOff()).catch(() => {});
       }
     } catch {
-      // Reset by the server, which says why by a frame; or the link ended, which the control stream tells.
+      // Reset by the server, which says why by a frame; or the link ended, which the control stream tells;
+      // or it has no header that can be read.
+      reader.cancel(calledOff()).catch(() => {});
     }
   }
 }
