@@ -144,8 +144,12 @@ impl Keeping {
                     self.client.carrying.accept(&id);
                     self.said(&ClientEvent::Accept(About { transfer: id })).await
                 }
-                Some(Order::CallOff(id)) => {
+                Some(Order::Reject(id)) => {
                     self.client.carrying.forget(&id);
+                    self.said(&ClientEvent::Reject(About { transfer: id })).await
+                }
+                Some(Order::CallOff(id)) => {
+                    self.client.let_go(&id);
                     self.said(&ClientEvent::Cancel(About { transfer: id })).await
                 }
             },

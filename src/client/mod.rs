@@ -206,8 +206,14 @@ impl Client {
     /// # Errors
     /// The link is gone; it is said again after [`resume`](Self::resume).
     pub async fn call_off(&mut self, id: &TransferId) -> Result<(), Error> {
-        self.carrying.forget(id);
+        self.let_go(id);
         self.send(&ClientEvent::Cancel(About { transfer: id.clone() })).await
+    }
+
+    /// Has nothing to do with a file any more, and neither has the link.
+    fn let_go(&mut self, id: &TransferId) {
+        self.carrying.forget(id);
+        self.wire.abort_bytes(id);
     }
 
     /// A file that has come, whole and as it was sent; once, after its `file:complete`.
@@ -315,7 +321,13 @@ impl Client {
             }
             Some(ServerEvent::Closing(closing)) => Err(Error::Closing(closing)),
             Some(ServerEvent::Ack(_)) | None => Ok(None),
-            Some(event) => Ok(self.carrying.hear(&event, Instant::now()).then_some(event)),
+            Some(event) => {
+                let told = self.carrying.hear(&event, Instant::now());
+                if let ServerEvent::Cancel(cancelled) = &event {
+                    self.wire.abort_bytes(&cancelled.transfer);
+                }
+                Ok(told.then_some(event))
+            }
         }
     }
 

@@ -22,7 +22,7 @@ use wtransport::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
 use super::Error;
 use super::streams::Streams;
 use crate::hub::Door;
-use crate::protocol::{ChunkHeader, Encoded, Lane, MAX_CHUNK_HEADER, ServerFrame, write_ack, write_frame};
+use crate::protocol::{ChunkHeader, Encoded, Lane, MAX_CHUNK_HEADER, ServerFrame, TransferId, write_ack, write_frame};
 use crate::transport::webtransport::{next_frame, put_frame};
 
 /// One address of a server.
@@ -254,9 +254,9 @@ impl Wire {
     }
 
     /// Ends the bytes of a transfer in the middle, where the door can say so.
-    pub fn abort_bytes(&mut self, header: &ChunkHeader) {
+    pub fn abort_bytes(&mut self, transfer: &TransferId) {
         if let Self::WebTransport(wire) = self {
-            wire.streams.abort(&header.transfer);
+            wire.streams.abort(transfer);
         }
     }
 
