@@ -23,6 +23,12 @@ const MOST_AHEAD: usize = 16 * 1024 * 1024;
 /// Files that came and are remembered.
 const DONE: usize = 16;
 
+/// So little may wait at the server for more.
+const NEXT_TO_NOTHING: u64 = 4 * 1024;
+
+/// What comes at once is acknowledged at once, but for so much: the sender would come to a stop.
+const PRESSING: u64 = 4 * PROGRESS_EVERY;
+
 /// Something to send.
 #[derive(Debug, Clone)]
 pub struct File {
@@ -278,13 +284,13 @@ impl Carrying {
         }
         for incoming in &mut self.incoming {
             let received = incoming.bytes.len() as u64;
-            let due = received - incoming.said >= PROGRESS_EVERY
-                || incoming.offered.size == Some(received)
-                || now >= incoming.heard_at + PROGRESS_AFTER;
-            if incoming.accepted && received > incoming.said && due {
-                incoming.said = received;
+            let all = incoming.offered.size == Some(received) || now >= incoming.heard_at + PROGRESS_AFTER;
+            // Where the sender's chunks end: it takes the time from each to its acknowledgement.
+            let upto = if all { received } else { received - received % PROGRESS_EVERY };
+            if incoming.accepted && upto > incoming.said {
+                incoming.said = upto;
                 let transfer = incoming.offered.transfer.clone();
-                return Some(Next::Say(ClientEvent::Progress(Progress { transfer, received })));
+                return Some(Next::Say(ClientEvent::Progress(Progress { transfer, received: upto })));
             }
         }
         for outgoing in &mut self.outgoing {
@@ -292,9 +298,11 @@ impl Carrying {
             if outgoing.accepted && outgoing.sent < size {
                 let window = self.window.min(outgoing.pace.window());
                 let room = (outgoing.acked + window).saturating_sub(outgoing.sent);
-                let take = room.min(size - outgoing.sent).min(CHUNK as u64);
-                // Whole chunks, but for the last.
-                if take < CHUNK as u64 && take < size - outgoing.sent {
+                let whole = (size - outgoing.sent).min(CHUNK as u64 - outgoing.sent % CHUNK as u64);
+                let take = room.min(whole);
+                // Whole chunks, which end at multiples of their size; but for when there is next to nothing on
+                // the way, which the server may keep until there is more.
+                if take == 0 || (take < whole && outgoing.sent - outgoing.acked >= NEXT_TO_NOTHING) {
                     continue;
                 }
                 let header = ChunkHeader { transfer: outgoing.id.clone(), offset: outgoing.sent };
@@ -318,6 +326,11 @@ impl Carrying {
             }
         }
         None
+    }
+
+    /// Whether so much has come that the sender should hear of it before more is taken in.
+    pub(super) fn is_pressing(&self) -> bool {
+        self.incoming.iter().any(|it| it.bytes.len() as u64 >= it.said + PRESSING)
     }
 
     /// When to look again, though nothing was heard.
@@ -349,4 +362,33 @@ pub fn sha256(bytes: &[u8]) -> Sha256 {
 
 fn wrap(digest: &digest::Digest) -> Sha256 {
     Sha256::from_bytes(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_window_does_not_wait_for_what_the_server_keeps_back() {
+        let now = Instant::now();
+        let id = TransferId::new("a").unwrap();
+        let mut carrying = Carrying { window: CHUNK as u64, ..Carrying::default() };
+        carrying.offer(id.clone(), Bytes::from(vec![0; 100_000]));
+        carrying.hear(&ServerEvent::Accept(crate::protocol::About { transfer: id.clone() }), now);
+        let sent = |carrying: &mut Carrying| match carrying.next(now) {
+            Some(Next::Bytes(header, bytes, last)) => Some((header.offset, bytes.len(), last)),
+            _ => None,
+        };
+        assert_eq!(sent(&mut carrying), Some((0, CHUNK, false)));
+        assert_eq!(sent(&mut carrying), None, "the window is full");
+        // The server has passed on all but 2 000 bytes, which it keeps until there is more.
+        let received = CHUNK as u64 - 2_000;
+        carrying.hear(&ServerEvent::Progress(Progress { transfer: id.clone(), received: 8_000 }), now);
+        assert_eq!(sent(&mut carrying), None, "there is something on the way");
+        carrying.hear(&ServerEvent::Progress(Progress { transfer: id, received }), now);
+        assert_eq!(sent(&mut carrying), Some((CHUNK as u64, CHUNK - 2_000, false)));
+        let received = 2 * CHUNK as u64 - 2_000;
+        carrying.hear(&ServerEvent::Progress(Progress { transfer: carrying.outgoing[0].id.clone(), received }), now);
+        assert_eq!(sent(&mut carrying), Some((received, 2_000, false)), "up to where a chunk ends");
+    }
 }
