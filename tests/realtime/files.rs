@@ -194,7 +194,7 @@ async fn links_change_in_the_middle_of_a_file(doors: [Door; 2]) {
 
 /// By turns: lost, or moved before it is given up; to the same door, or to another.
 async fn change(client: &mut Client, doors: [Door; 2], turn: u64) {
-    if turn % 3 == 0 {
+    if turn.is_multiple_of(3) {
         client.cut();
     }
     client.resume(doors[usize::try_from(turn % 2).unwrap()]).await.unwrap();
