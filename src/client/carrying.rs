@@ -1,6 +1,7 @@
 //! The files of one client, both ways: what was sent of each, what has come, and what to say of it.
 //! Knows the rules of the wire; reads and writes nothing itself.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -10,11 +11,23 @@ use tokio::time::Instant;
 use super::pace::Pace;
 use crate::protocol::{
     CHUNK, ChunkHeader, ClientEvent, Complete, Established, FileKind, HeldTransfer, Offer, Offered, PROGRESS_EVERY,
-    Progress, ServerEvent, Sha256, TransferId,
+    Progress, Refusal, ServerEvent, Sha256, TransferId,
 };
 
 /// The receiver says how far it is at the latest so long after the last byte.
 const PROGRESS_AFTER: Duration = Duration::from_millis(50);
+
+/// Room that is made for a file before it comes, at most: what it will be is only claimed.
+const MOST_AHEAD: usize = 16 * 1024 * 1024;
+
+/// Files that came and are remembered.
+const DONE: usize = 16;
+
+/// So little may wait at the server for more.
+const NEXT_TO_NOTHING: u64 = 4 * 1024;
+
+/// What comes at once is acknowledged at once, but for so much: the sender would come to a stop.
+const PRESSING: u64 = 4 * PROGRESS_EVERY;
 
 /// Something to send.
 #[derive(Debug, Clone)]
@@ -65,6 +78,7 @@ struct Outgoing {
     sent: u64,
     acked: u64,
     pace: Pace,
+    hash: Hash,
     /// `file:complete` was said.
     told: bool,
 }
@@ -73,6 +87,7 @@ struct Incoming {
     offered: Offered,
     accepted: bool,
     bytes: BytesMut,
+    hash: Hash,
     said: u64,
     heard_at: Instant,
     /// The server has said that this is all: it may have overtaken the last bytes.
@@ -85,12 +100,41 @@ impl Incoming {
     }
 }
 
+/// A SHA-256 that is reckoned while the bytes go by: at once, it would hold up what is said beside them.
+struct Hash {
+    digest: digest::Context,
+    upto: usize,
+}
+
+impl Hash {
+    fn new() -> Self {
+        Self { digest: digest::Context::new(&digest::SHA256), upto: 0 }
+    }
+
+    /// Goes on to the end of `bytes`, which begin where all began.
+    fn reach(&mut self, bytes: &[u8]) {
+        if let Some(fresh) = bytes.get(self.upto..) {
+            self.digest.update(fresh);
+            self.upto = bytes.len();
+        }
+    }
+
+    fn finish(&self) -> Sha256 {
+        wrap(&self.digest.clone().finish())
+    }
+}
+
 /// All files under way.
 #[derive(Default)]
 pub(super) struct Carrying {
     window: u64,
     outgoing: Vec<Outgoing>,
     incoming: Vec<Incoming>,
+    /// Handed over lately, and their sizes. The server may not know it yet: they are named on the next
+    /// link, or it would tell the sender that they are lost.
+    done: VecDeque<(TransferId, u64)>,
+    /// What is to be said of these.
+    owed: Vec<Progress>,
 }
 
 /// What to write next.
@@ -106,8 +150,7 @@ impl Carrying {
     pub(super) fn linked(&mut self, established: &Established, now: Instant) {
         self.window = established.limits.transfer_window;
         if !established.resumed {
-            self.outgoing.clear();
-            self.incoming.clear();
+            self.clear();
             return;
         }
         for outgoing in &mut self.outgoing {
@@ -137,19 +180,25 @@ impl Carrying {
             transfer: it.offered.transfer.clone(),
             received: it.accepted.then_some(it.bytes.len() as u64),
         });
-        outgoing.chain(incoming).collect()
+        let done = self.done.iter();
+        let done = done.map(|(id, size)| HeldTransfer { transfer: id.clone(), received: Some(*size) });
+        outgoing.chain(incoming).chain(done).collect()
     }
 
     /// Will send this once it is accepted.
     pub(super) fn offer(&mut self, id: TransferId, bytes: Bytes) {
         let pace = Pace::new(self.window);
-        self.outgoing.push(Outgoing { id, bytes, accepted: false, sent: 0, acked: 0, pace, told: false });
+        let hash = Hash::new();
+        self.outgoing.push(Outgoing { id, bytes, accepted: false, sent: 0, acked: 0, pace, hash, told: false });
     }
 
     /// Wants what was offered.
     pub(super) fn accept(&mut self, id: &TransferId) {
         if let Some(incoming) = self.incoming(id) {
             incoming.accepted = true;
+            // Growing would copy it all again and again. What is never written takes no memory.
+            let size = incoming.offered.size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+            incoming.bytes.reserve(size.min(MOST_AHEAD));
         }
     }
 
@@ -162,10 +211,15 @@ impl Carrying {
     /// What came of a file that is complete now, if it came whole.
     pub(super) fn collect(&mut self, complete: &Complete) -> Option<(Offered, Bytes)> {
         let at = self.incoming.iter().position(|it| it.offered.transfer == complete.transfer)?;
-        let right = self.incoming[at].bytes.len() as u64 == complete.size
-            && sha256(&self.incoming[at].bytes) == complete.sha256;
+        let right =
+            self.incoming[at].bytes.len() as u64 == complete.size && self.incoming[at].hash.finish() == complete.sha256;
         right.then(|| {
-            let Incoming { offered, bytes, .. } = self.incoming.remove(at);
+            let Incoming { offered, bytes, said, .. } = self.incoming.remove(at);
+            if said < complete.size {
+                self.owed.push(Progress { transfer: complete.transfer.clone(), received: complete.size });
+            }
+            self.done.truncate(DONE - 1);
+            self.done.push_front((complete.transfer.clone(), complete.size));
             (offered, bytes.freeze())
         })
     }
@@ -179,6 +233,7 @@ impl Carrying {
                     offered,
                     accepted: false,
                     bytes: BytesMut::new(),
+                    hash: Hash::new(),
                     said: 0,
                     heard_at: now,
                     complete: None,
@@ -209,10 +264,10 @@ impl Carrying {
             }
             ServerEvent::Reject(about) => self.forget(&about.transfer),
             ServerEvent::Cancel(cancelled) => self.forget(&cancelled.transfer),
-            ServerEvent::Unmatched(_) | ServerEvent::Idle(_) => {
-                self.outgoing.clear();
-                self.incoming.clear();
+            ServerEvent::Error(Refusal { event: Some(event), id: Some(id), .. }) if event == "file:offer" => {
+                self.outgoing.retain(|it| it.id.as_str() != id);
             }
+            ServerEvent::Unmatched(_) | ServerEvent::Idle(_) => self.clear(),
             _ => {}
         }
         true
@@ -224,6 +279,7 @@ impl Carrying {
         let known = (incoming.bytes.len() as u64).checked_sub(header.offset).and_then(|it| usize::try_from(it).ok());
         if let Some(fresh) = known.and_then(|known| bytes.get(known..)) {
             incoming.bytes.extend_from_slice(fresh);
+            incoming.hash.reach(&incoming.bytes);
             incoming.heard_at = now;
         }
         incoming.complete.clone().filter(|_| incoming.is_whole())
@@ -231,16 +287,20 @@ impl Carrying {
 
     /// What may be written now.
     pub(super) fn next(&mut self, now: Instant) -> Option<Next> {
+        if let Some(progress) = self.owed.pop() {
+            return Some(Next::Say(ClientEvent::Progress(progress)));
+        }
         for incoming in &mut self.incoming {
             let received = incoming.bytes.len() as u64;
-            let due = received - incoming.said >= PROGRESS_EVERY
-                || incoming.offered.size == Some(received)
+            let all = incoming.offered.size == Some(received)
                 || incoming.complete.is_some()
                 || now >= incoming.heard_at + PROGRESS_AFTER;
-            if received > incoming.said && due {
-                incoming.said = received;
+            // Where the sender's chunks end: it takes the time from each to its acknowledgement.
+            let upto = if all { received } else { received - received % PROGRESS_EVERY };
+            if incoming.accepted && upto > incoming.said {
+                incoming.said = upto;
                 let transfer = incoming.offered.transfer.clone();
-                return Some(Next::Say(ClientEvent::Progress(Progress { transfer, received })));
+                return Some(Next::Say(ClientEvent::Progress(Progress { transfer, received: upto })));
             }
         }
         for outgoing in &mut self.outgoing {
@@ -248,21 +308,26 @@ impl Carrying {
             if outgoing.accepted && outgoing.sent < size {
                 let window = self.window.min(outgoing.pace.window());
                 let room = (outgoing.acked + window).saturating_sub(outgoing.sent);
-                let take = room.min(size - outgoing.sent).min(CHUNK as u64);
-                // Whole chunks, but for the last.
-                if take < CHUNK as u64 && take < size - outgoing.sent {
+                let whole = (size - outgoing.sent).min(CHUNK as u64 - outgoing.sent % CHUNK as u64);
+                let take = room.min(whole);
+                // Whole chunks, which end at multiples of their size; but for when there is next to nothing on
+                // the way, which the server may keep until there is more.
+                if take == 0 || (take < whole && outgoing.sent - outgoing.acked >= NEXT_TO_NOTHING) {
                     continue;
                 }
                 let header = ChunkHeader { transfer: outgoing.id.clone(), offset: outgoing.sent };
                 let start = usize::try_from(outgoing.sent).expect("it is in memory");
-                let bytes = outgoing.bytes.slice(start..start + usize::try_from(take).expect("a chunk"));
+                let end = start + usize::try_from(take).expect("a chunk");
+                let bytes = outgoing.bytes.slice(start..end);
+                outgoing.hash.reach(&outgoing.bytes[..end]);
                 outgoing.sent += take;
                 outgoing.pace.sent(outgoing.sent, now);
                 return Some(Next::Bytes(header, bytes, outgoing.sent == size));
             }
             if outgoing.accepted && !outgoing.told {
                 outgoing.told = true;
-                let sha256 = sha256(&outgoing.bytes);
+                outgoing.hash.reach(&outgoing.bytes);
+                let sha256 = outgoing.hash.finish();
                 return Some(Next::Say(ClientEvent::Complete(Complete {
                     transfer: outgoing.id.clone(),
                     size,
@@ -273,10 +338,22 @@ impl Carrying {
         None
     }
 
+    /// Whether so much has come that the sender should hear of it before more is taken in.
+    pub(super) fn is_pressing(&self) -> bool {
+        self.incoming.iter().any(|it| it.bytes.len() as u64 >= it.said + PRESSING)
+    }
+
     /// When to look again, though nothing was heard.
     pub(super) fn due(&self) -> Option<Instant> {
-        let owed = self.incoming.iter().filter(|it| it.bytes.len() as u64 > it.said);
+        let owed = self.incoming.iter().filter(|it| it.accepted && it.bytes.len() as u64 > it.said);
         owed.map(|it| it.heard_at + PROGRESS_AFTER).min()
+    }
+
+    fn clear(&mut self) {
+        self.outgoing.clear();
+        self.incoming.clear();
+        self.done.clear();
+        self.owed.clear();
     }
 
     fn outgoing(&mut self, id: &TransferId) -> Option<&mut Outgoing> {
@@ -290,6 +367,38 @@ impl Carrying {
 
 /// The SHA-256 of these bytes.
 pub fn sha256(bytes: &[u8]) -> Sha256 {
-    let digest = digest::digest(&digest::SHA256, bytes);
+    wrap(&digest::digest(&digest::SHA256, bytes))
+}
+
+fn wrap(digest: &digest::Digest) -> Sha256 {
     Sha256::from_bytes(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_window_does_not_wait_for_what_the_server_keeps_back() {
+        let now = Instant::now();
+        let id = TransferId::new("a").unwrap();
+        let mut carrying = Carrying { window: CHUNK as u64, ..Carrying::default() };
+        carrying.offer(id.clone(), Bytes::from(vec![0; 100_000]));
+        carrying.hear(&ServerEvent::Accept(crate::protocol::About { transfer: id.clone() }), now);
+        let sent = |carrying: &mut Carrying| match carrying.next(now) {
+            Some(Next::Bytes(header, bytes, last)) => Some((header.offset, bytes.len(), last)),
+            _ => None,
+        };
+        assert_eq!(sent(&mut carrying), Some((0, CHUNK, false)));
+        assert_eq!(sent(&mut carrying), None, "the window is full");
+        // The server has passed on all but 2 000 bytes, which it keeps until there is more.
+        let received = CHUNK as u64 - 2_000;
+        carrying.hear(&ServerEvent::Progress(Progress { transfer: id.clone(), received: 8_000 }), now);
+        assert_eq!(sent(&mut carrying), None, "there is something on the way");
+        carrying.hear(&ServerEvent::Progress(Progress { transfer: id, received }), now);
+        assert_eq!(sent(&mut carrying), Some((CHUNK as u64, CHUNK - 2_000, false)));
+        let received = 2 * CHUNK as u64 - 2_000;
+        carrying.hear(&ServerEvent::Progress(Progress { transfer: carrying.outgoing[0].id.clone(), received }), now);
+        assert_eq!(sent(&mut carrying), Some((received, 2_000, false)), "up to where a chunk ends");
+    }
 }

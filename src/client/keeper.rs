@@ -104,6 +104,7 @@ pub(super) enum Order {
     Move(Vec<Door>),
     Offer(TransferId, File),
     Accept(TransferId),
+    Reject(TransferId),
     CallOff(TransferId),
 }
 
@@ -177,6 +178,11 @@ impl Keeper {
     /// Wants what the partner has offered; [`News::Received`] brings it.
     pub fn accept(&self, id: TransferId) -> bool {
         self.orders.try_send(Order::Accept(id)).is_ok()
+    }
+
+    /// Does not want what the partner has offered.
+    pub fn reject(&self, id: TransferId) -> bool {
+        self.orders.try_send(Order::Reject(id)).is_ok()
     }
 
     /// Calls a file off, one's own or the partner's.

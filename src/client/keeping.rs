@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
@@ -144,8 +145,12 @@ impl Keeping {
                     self.client.carrying.accept(&id);
                     self.said(&ClientEvent::Accept(About { transfer: id })).await
                 }
-                Some(Order::CallOff(id)) => {
+                Some(Order::Reject(id)) => {
                     self.client.carrying.forget(&id);
+                    self.said(&ClientEvent::Reject(About { transfer: id })).await
+                }
+                Some(Order::CallOff(id)) => {
+                    self.client.let_go(&id);
                     self.said(&ClientEvent::Cancel(About { transfer: id })).await
                 }
             },
@@ -156,7 +161,21 @@ impl Keeping {
                     Err(error) => self.failed(&error).await,
                 }
             }
-            heard = self.client.wire.hear(), if self.linked => self.heard(heard).await,
+            heard = self.client.wire.hear(), if self.linked => {
+                let mut heard = heard;
+                // Bytes that are here already are taken in before anything is said of them.
+                loop {
+                    let goes_on = matches!(heard, Ok(Heard::Bytes(..)));
+                    self.heard(heard).await?;
+                    if !goes_on || self.client.carrying.is_pressing() {
+                        return Ok(());
+                    }
+                    match self.client.wire.hear().now_or_never() {
+                        Some(next) => heard = next,
+                        None => return Ok(()),
+                    }
+                }
+            }
             () = sleep_until(due) => self.tick().await,
         }
     }

@@ -20,6 +20,7 @@ mod wire;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
 
 use self::carrying::{Carrying, Next};
@@ -164,19 +165,37 @@ impl Client {
     /// The link ended, or nothing came within `wait`.
     pub async fn next(&mut self, wait: Duration) -> Result<ServerEvent, Error> {
         let deadline = Instant::now() + wait;
+        let mut ready = None;
         loop {
-            self.carry().await?;
-            let due = self.carrying.due().map_or(deadline, |due| due.min(deadline));
-            match timeout_at(due, self.wire.hear()).await {
-                Ok(heard) => match self.hear(heard?).await? {
-                    Some(event) => {
+            let heard = if let Some(heard) = ready.take() {
+                Ok(heard)
+            } else {
+                self.carry().await?;
+                let due = self.carrying.due().map_or(deadline, |due| due.min(deadline));
+                timeout_at(due, self.wire.hear()).await
+            };
+            match heard {
+                Ok(Ok(Heard::Bytes(header, bytes))) => {
+                    if let Some(complete) = self.carrying.bring(&header, &bytes, Instant::now()) {
+                        self.carry().await?;
+                        return Ok(ServerEvent::Complete(complete));
+                    }
+                    // What is here already is taken in before anything is said of it.
+                    if !self.carrying.is_pressing() {
+                        ready = self.wire.hear().now_or_never();
+                    }
+                }
+                Ok(Ok(Heard::Frame(frame))) => {
+                    let event = self.take(frame).await?;
+                    self.acknowledge().await?;
+                    if let Some(event) = event {
                         // Whoever waits for nothing more has said what there was to say.
                         self.carry().await?;
                         return Ok(event);
                     }
-                    None => self.acknowledge().await?,
-                },
-                Err(_) if due < deadline => {}
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_) if Instant::now() < deadline => {}
                 Err(_) => return Err(Error::Timeout(wait)),
             }
         }
@@ -206,8 +225,14 @@ impl Client {
     /// # Errors
     /// The link is gone; it is said again after [`resume`](Self::resume).
     pub async fn call_off(&mut self, id: &TransferId) -> Result<(), Error> {
-        self.carrying.forget(id);
+        self.let_go(id);
         self.send(&ClientEvent::Cancel(About { transfer: id.clone() })).await
+    }
+
+    /// Has nothing to do with a file any more, and neither has the link.
+    fn let_go(&mut self, id: &TransferId) {
+        self.carrying.forget(id);
+        self.wire.abort_bytes(id);
     }
 
     /// A file that has come, whole and as it was sent; once, after its `file:complete`.
@@ -217,29 +242,17 @@ impl Client {
 
     /// Writes what of the files may be written now.
     async fn carry(&mut self) -> Result<(), Error> {
+        let mut fed = false;
         while let Some(next) = self.carrying.next(Instant::now()) {
             match next {
-                Next::Bytes(header, bytes, last) => self.wire.send_bytes(&header, bytes, last).await?,
+                Next::Bytes(header, bytes, last) => {
+                    fed = true;
+                    self.wire.feed_bytes(&header, bytes, last).await?;
+                }
                 Next::Say(event) => self.send(&event).await?,
             }
         }
-        Ok(())
-    }
-
-    /// Takes in what came; yields an event that is not the session's own business.
-    async fn hear(&mut self, heard: Heard) -> Result<Option<ServerEvent>, Error> {
-        match heard {
-            Heard::Frame(frame) => {
-                let event = self.take(frame).await?;
-                if event.is_some() {
-                    self.acknowledge().await?;
-                }
-                Ok(event)
-            }
-            Heard::Bytes(header, bytes) => {
-                Ok(self.carrying.bring(&header, &bytes, Instant::now()).map(ServerEvent::Complete))
-            }
-        }
+        if fed { self.wire.flush().await } else { Ok(()) }
     }
 
     /// Lets the link go without a word, as a network does.
@@ -337,7 +350,13 @@ impl Client {
             }
             Some(ServerEvent::Closing(closing)) => Err(Error::Closing(closing)),
             Some(ServerEvent::Ack(_)) | None => Ok(None),
-            Some(event) => Ok(self.carrying.hear(&event, Instant::now()).then_some(event)),
+            Some(event) => {
+                let told = self.carrying.hear(&event, Instant::now());
+                if let ServerEvent::Cancel(cancelled) = &event {
+                    self.wire.abort_bytes(&cancelled.transfer);
+                }
+                Ok(told.then_some(event))
+            }
         }
     }
 

@@ -7,10 +7,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The least window, and what it grows by.
+/// What the window grows by: a chunk.
 const STEP: u64 = 16 * 1024;
+/// The least window: with one chunk alone, the server would keep the end of it until more comes, and the
+/// acknowledgement would come late for that.
+const LEAST: u64 = 2 * STEP;
 /// The queue that is put up with.
 const TARGET: Duration = Duration::from_millis(25);
+
+/// A receiver that has less than a step more waits so long for the rest before it says so: no queue.
+const SLACK: Duration = Duration::from_millis(50);
 
 /// The window of one transfer on one link.
 #[derive(Debug)]
@@ -27,7 +33,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(most: u64) -> Self {
-        let window = (2 * STEP).min(most);
+        let window = LEAST.min(most);
         Self { window, most, base: None, young: true, sent: VecDeque::new(), shrunk: None }
     }
 
@@ -54,12 +60,13 @@ impl Pace {
         let delay = now - sent;
         let base = self.base.map_or(delay, |base| base.min(delay));
         self.base = Some(base);
-        if delay - base > TARGET {
+        let slack = if fresh < STEP { SLACK } else { Duration::ZERO };
+        if delay - base > TARGET + slack {
             self.young = false;
             // Once a round trip: what is on its way was sent before.
             if self.shrunk.is_none_or(|at| now - at > delay) {
                 self.shrunk = Some(now);
-                self.window = (self.window * 7 / 10).max(STEP);
+                self.window = (self.window * 7 / 10).max(LEAST.min(self.most));
             }
         } else if self.young {
             self.window = (self.window + fresh).min(self.most);

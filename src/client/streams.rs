@@ -14,8 +14,8 @@ use super::wire::lost;
 use crate::protocol::{ChunkHeader, TransferId};
 use crate::transport::streams::mapped;
 
-/// Most bytes that are read in one go.
-const PIECE: usize = 32 * 1024;
+/// Most packets whose bytes are read in one go.
+const PACKETS: usize = 32;
 /// Behind the control stream.
 const PRIORITY: i32 = -10;
 
@@ -104,8 +104,15 @@ async fn go_on(mut down: Down) -> Option<(Down, Bytes)> {
     Some((down, bytes))
 }
 
+/// What has come, in one piece: packets are small, and each would be a turn of its own.
 async fn read(stream: &mut RecvStream) -> Option<Bytes> {
-    Some(stream.quic_stream_mut().read_chunk(PIECE, true).await.ok()??.bytes)
+    let mut packets = [const { Bytes::new() }; PACKETS];
+    let count = stream.quic_stream_mut().read_chunks(&mut packets).await.ok()??;
+    let [one, more @ ..] = &packets[..count] else { return None };
+    if more.is_empty() {
+        return Some(one.clone());
+    }
+    Some(packets[..count].concat().into())
 }
 
 /// A stream that the server has stopped swallows what is written: an event says why.

@@ -22,7 +22,7 @@ use wtransport::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
 use super::Error;
 use super::streams::Streams;
 use crate::hub::Door;
-use crate::protocol::{ChunkHeader, Encoded, Lane, MAX_CHUNK_HEADER, ServerFrame, write_ack, write_frame};
+use crate::protocol::{ChunkHeader, Encoded, Lane, MAX_CHUNK_HEADER, ServerFrame, TransferId, write_ack, write_frame};
 use crate::transport::webtransport::{next_frame, put_frame};
 
 /// One address of a server.
@@ -239,13 +239,22 @@ impl Wire {
     /// # Errors
     /// [`Error::Ended`].
     pub async fn send_bytes(&mut self, header: &ChunkHeader, bytes: Bytes, last: bool) -> Result<(), Error> {
+        self.feed_bytes(header, bytes, last).await?;
+        self.flush().await
+    }
+
+    /// [`send_bytes`](Self::send_bytes), but that they may wait for more, or for [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub(super) async fn feed_bytes(&mut self, header: &ChunkHeader, bytes: Bytes, last: bool) -> Result<(), Error> {
         match self {
             Self::WebTransport(wire) => wire.streams.send(&wire.connection, header, bytes, last).await,
             Self::WebSocket(socket) => {
                 let mut chunk = BytesMut::with_capacity(MAX_CHUNK_HEADER + bytes.len());
                 header.write(&mut chunk);
                 chunk.extend_from_slice(&bytes);
-                socket.send(Message::Binary(chunk.freeze())).await.map_err(|error| lost(&error))
+                socket.feed(Message::Binary(chunk.freeze())).await.map_err(|error| lost(&error))
             }
             #[cfg(test)]
             Self::Memory(_) => Ok(()),
@@ -253,10 +262,21 @@ impl Wire {
         }
     }
 
+    /// Sends what waits for more.
+    pub(super) async fn flush(&mut self) -> Result<(), Error> {
+        match self {
+            Self::WebSocket(socket) => socket.flush().await.map_err(|error| lost(&error)),
+            Self::WebTransport(_) => Ok(()),
+            #[cfg(test)]
+            Self::Memory(_) => Ok(()),
+            Self::Cut => Err(cut()),
+        }
+    }
+
     /// Ends the bytes of a transfer in the middle, where the door can say so.
-    pub fn abort_bytes(&mut self, header: &ChunkHeader) {
+    pub fn abort_bytes(&mut self, transfer: &TransferId) {
         if let Self::WebTransport(wire) = self {
-            wire.streams.abort(&header.transfer);
+            wire.streams.abort(transfer);
         }
     }
 

@@ -20,6 +20,7 @@ pub struct Ledger {
 
 /// Broken promises, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Broken {
     /// Said and never heard, though the session lived.
     pub lost: usize,
@@ -36,13 +37,24 @@ pub struct Broken {
     pub invented: usize,
     /// A session or a talk that ended though every fault was within its window.
     pub ended: usize,
+    /// Files that were offered and did not come, or of which the sender was never told.
+    pub files_lost: usize,
+    /// Files that came otherwise than they were sent, or twice.
+    pub files_damaged: usize,
+    /// Files that were refused or called off, though both wanted them.
+    pub files_cancelled: usize,
 }
 
 impl Broken {
     /// All together.
     pub fn total(&self) -> usize {
-        let Self { lost, doubled, reordered, untrue, untold, invented, ended } = *self;
-        lost + doubled + reordered + untrue + untold + invented + ended
+        let Self { lost, doubled, reordered, untrue, untold, invented, ended, .. } = *self;
+        lost + doubled + reordered + untrue + untold + invented + ended + self.files()
+    }
+
+    /// Those about files.
+    pub fn files(&self) -> usize {
+        self.files_lost + self.files_damaged + self.files_cancelled
     }
 
     /// Adds another's.
@@ -54,6 +66,9 @@ impl Broken {
         self.untold += other.untold;
         self.invented += other.invented;
         self.ended += other.ended;
+        self.files_lost += other.files_lost;
+        self.files_damaged += other.files_damaged;
+        self.files_cancelled += other.files_cancelled;
     }
 }
 
@@ -166,7 +181,8 @@ mod tests {
         ledger.hear(9, NOW); // invented
         let broken = ledger.close();
         // 3, 4 and 5 were never heard; 1 and 2 were heard and their sender never told.
-        let expected = Broken { lost: 3, doubled: 2, reordered: 1, untrue: 1, untold: 2, invented: 1, ended: 0 };
+        let expected =
+            Broken { lost: 3, doubled: 2, reordered: 1, untrue: 1, untold: 2, invented: 1, ..Broken::default() };
         assert_eq!(broken, expected);
         assert_eq!(broken.total(), 10);
         assert!(!ledger.is_settled());

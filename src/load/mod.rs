@@ -6,6 +6,7 @@
 //!
 //! Must not know: the server's parts. It is a client, and speaks through `client`.
 
+mod files;
 mod ledger;
 mod memory;
 pub mod network;
@@ -13,8 +14,9 @@ pub mod pair;
 mod report;
 mod run;
 
+pub use self::files::{Files, Plan, content};
 pub use self::ledger::{Broken, Ledger};
-pub use self::report::{Report, Times};
+pub use self::report::{Quantiles, Report, Times};
 pub use self::run::{Error, run};
 
 use std::path::PathBuf;
@@ -40,6 +42,10 @@ pub struct Options {
     /// Bytes of each message.
     #[arg(long, default_value_t = 64, value_name = "BYTES")]
     pub size: usize,
+    /// Files that each pair also sends, one after another and both ways by turns, while they talk. A
+    /// size is in bytes, or as in 64k and 10M; without one, 1 MiB.
+    #[arg(long, value_name = "N[:SIZE]")]
+    pub files: Option<Plan>,
     /// How long they talk, in seconds.
     #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
     pub duration: f64,

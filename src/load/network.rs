@@ -53,7 +53,8 @@ pub struct Weather {
     pub doubled: f64,
     /// Share of packets that are overtaken by later ones. UDP only.
     pub reordered: f64,
-    /// Bytes a second, each way; `None`: no limit.
+    /// Bytes a second, each way; `None`: no limit. What comes faster waits in a queue: half a second's
+    /// worth of packets, after which they are dropped; of a stream, a megabyte at most.
     pub bandwidth: Option<u64>,
     /// Nothing passes from clients to the server.
     pub up_blocked: bool,
@@ -132,17 +133,8 @@ impl Network {
     /// # Errors
     /// No sockets are to be had.
     pub async fn before(target: &Target, seed: u64) -> io::Result<Self> {
-        let over = CancellationToken::new();
-        let shared = Arc::new(Shared {
-            udp: watch::Sender::new(Weather::default()),
-            tcp: watch::Sender::new(Weather::default()),
-            dice: Mutex::new(StdRng::seed_from_u64(seed)),
-            lines: Mutex::default(),
-            backs: Mutex::default(),
-            host: AtomicU8::new(1),
-            tasks: TaskTracker::new(),
-            over: over.clone(),
-        });
+        let shared = Arc::new(Shared::new(seed));
+        let over = shared.over.clone();
         let front = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let (udp, tcp) = (front.local_addr()?, listener.local_addr()?);
@@ -203,6 +195,19 @@ impl Network {
 }
 
 impl Shared {
+    fn new(seed: u64) -> Self {
+        Self {
+            udp: watch::Sender::new(Weather::default()),
+            tcp: watch::Sender::new(Weather::default()),
+            dice: Mutex::new(StdRng::seed_from_u64(seed)),
+            lines: Mutex::default(),
+            backs: Mutex::default(),
+            host: AtomicU8::new(1),
+            tasks: TaskTracker::new(),
+            over: CancellationToken::new(),
+        }
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let over = self.over.clone();
         self.tasks.spawn(async move { over.run_until_cancelled(task).await });
@@ -403,4 +408,31 @@ async fn pump(shared: Arc<Shared>, way: Way, mut from: OwnedReadHalf, mut to: Ow
         let _ = to.shutdown().await;
     };
     tokio::join!(reading, writing);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_narrow_line_queues_what_comes_faster_and_drops_packets_when_the_queue_is_full() {
+        let ms = Duration::from_millis;
+        // 5 Mbit/s: a packet of 1250 bytes takes 2 ms.
+        let weather = Weather { bandwidth: Some(625_000), delay: ms(20), ..Weather::default() };
+        let (shared, now) = (Shared::new(1), Instant::now());
+        for number in 1..=251 {
+            let due = shared.arrival(&weather, Way::Up as usize, 1250).map(|due| due - now);
+            assert_eq!(due, Some(ms(20) + ms(2) * number), "the queue grows, and what waits comes later");
+        }
+        assert_eq!(shared.arrival(&weather, Way::Up as usize, 1250), None, "half a second waits already");
+        let other_way = shared.arrival(&weather, Way::Down as usize, 1250).map(|due| due - now);
+        assert_eq!(other_way, Some(ms(22)), "the ways do not wait for each other");
+        tokio::time::advance(ms(502)).await;
+        let later = shared.arrival(&weather, Way::Up as usize, 1250).map(|due| due - now);
+        assert_eq!(later, Some(ms(502 + 22)), "the queue has run empty");
+        // A stream loses nothing: its sender has to wait instead.
+        let stream = 2 + Way::Up as usize;
+        let last = (0..400).map(|_| shared.arrival(&weather, stream, 1250).expect("never dropped")).last();
+        assert_eq!(last.map(|due| due - now), Some(ms(502 + 800 + 20)));
+    }
 }

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use super::files::Files;
 use super::ledger::{Broken, Ledger};
-use crate::client::{Error, Habits, Keeper, News, Target};
+use crate::client::{Error, File, Habits, Keeper, News, Target};
 use crate::hub::Door;
 use crate::protocol::{
     ClientEvent, ErrorCode, Message, MessageId, MessageKind, Nothing, Presence, Refusal, ServerEvent, UserId, Wish,
@@ -32,6 +34,7 @@ pub struct Pair {
     began: Instant,
     size: usize,
     turn: bool,
+    files: Files,
 }
 
 struct Side {
@@ -65,6 +68,8 @@ pub enum Measured {
     Heard(Duration),
     /// Its sender was told so.
     Told(Duration),
+    /// A file came, so long after it was offered, and so many bytes.
+    Arrived(Duration, usize),
     /// There was no link for so long.
     Gap(Duration),
     /// A move without a gap.
@@ -92,7 +97,7 @@ impl Pair {
         for side in &mut sides {
             side.until("user:matched").await?;
         }
-        let pair = Self { sides, began: Instant::now(), size, turn: false };
+        let pair = Self { sides, began: Instant::now(), size, turn: false, files: Files::default() };
         Ok(pair)
     }
 
@@ -109,6 +114,22 @@ impl Pair {
             self.sides[side].ledger.say(now);
         }
         said
+    }
+
+    /// Offers the other side a file with these bytes. False: too much waits already.
+    pub fn send(&mut self, side: usize, bytes: Bytes) -> bool {
+        let id = self.files.next(side);
+        let file = File::new(&format!("{}.bin", id.as_str()), "application/octet-stream", bytes.clone());
+        let offered = self.sides[side].keeper.offer(id.clone(), file);
+        if offered {
+            self.files.send(id, bytes, self.began.elapsed());
+        }
+        offered
+    }
+
+    /// The files that were sent.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// The next news of either side. Cancel safe.
@@ -161,7 +182,11 @@ impl Pair {
             News::Heard(ServerEvent::Error(refusal)) => {
                 return Err(Error::Connect(format!("the server refused: {}", refusal.message)));
             }
-            News::Heard(_) | News::Received(..) => {}
+            News::Received(offered, bytes) => {
+                let arrived = self.files.arrive(&offered.transfer, &bytes, now);
+                return Ok(arrived.map_or(Measured::Nothing, |time| Measured::Arrived(time, bytes.len())));
+            }
+            News::Heard(event) => self.file(side, &event),
             News::RoundTrip(trip) => self.sides[side].story.round_trip = Some(trip),
             News::Unlinked { .. } => {
                 self.sides[side].story.lost += 1;
@@ -180,6 +205,20 @@ impl Pair {
             News::Over(error) => return Err(error),
         }
         Ok(Measured::Nothing)
+    }
+
+    fn file(&mut self, side: usize, event: &ServerEvent) {
+        match event {
+            ServerEvent::Offer(offered) => drop(self.sides[side].keeper.accept(offered.transfer.clone())),
+            // The receiver hears so only if it is not what was sent.
+            ServerEvent::Complete(complete) if complete.transfer.as_str().starts_with(&format!("{side}-")) => {
+                self.files.tell(&complete.transfer);
+            }
+            ServerEvent::Complete(complete) => self.files.damage(&complete.transfer),
+            ServerEvent::Reject(about) => self.files.cancel(&about.transfer),
+            ServerEvent::Cancel(cancelled) => self.files.cancel(&cancelled.transfer),
+            _ => {}
+        }
     }
 
     /// Takes news until all that was said was heard and told. False: not within `wait`.
@@ -230,9 +269,9 @@ impl Pair {
         }
     }
 
-    /// Whether all that was said was heard, and its sender told.
+    /// Whether all that was said was heard and all that was sent came, and its sender told.
     pub fn is_settled(&self) -> bool {
-        self.sides.iter().all(|side| side.ledger.is_settled())
+        self.files.is_settled() && self.sides.iter().all(|side| side.ledger.is_settled())
     }
 
     /// How many messages were heard.
@@ -242,7 +281,7 @@ impl Pair {
 
     /// What was broken, if nothing more is to come.
     pub fn broken(&self) -> Broken {
-        let mut broken = Broken::default();
+        let mut broken = self.files.close();
         self.sides.iter().for_each(|side| broken.add(&side.ledger.close()));
         broken
     }

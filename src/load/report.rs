@@ -31,6 +31,9 @@ pub struct Report {
     pub latency: Quantiles,
     /// From said to told that it was delivered.
     pub delivered: Quantiles,
+    /// What became of files, if any were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesReport>,
     /// Links lost.
     pub links_lost: usize,
     /// Moves from link to link without a gap.
@@ -52,6 +55,22 @@ impl Report {
     pub fn is_kept(&self) -> bool {
         self.broken.total() == 0 && self.failures.is_empty()
     }
+}
+
+/// What became of files.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FilesReport {
+    /// Files that were asked for, of all pairs together.
+    pub asked: usize,
+    /// Files that were offered before the time was over.
+    pub sent: usize,
+    /// Files that came as they were sent.
+    pub arrived: usize,
+    /// Bytes of these, in millions a second, all pairs together, until the last came.
+    pub megabytes_per_second: f64,
+    /// From offered to here.
+    pub time: Quantiles,
 }
 
 /// Times at which so much of a hundred is done, in milliseconds.
@@ -119,6 +138,15 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "heard after    {}", self.latency)?;
         writeln!(f, "told after     {}", self.delivered)?;
+        if let Some(FilesReport { asked, sent, arrived, megabytes_per_second, time }) = &self.files {
+            let broken = self.broken.files();
+            writeln!(
+                f,
+                "files          {asked} asked for, {sent} sent, {arrived} arrived, {broken} broken: \
+                 {megabytes_per_second:.1} MB a second in all"
+            )?;
+            writeln!(f, "arrived after  {time}")?;
+        }
         writeln!(f, "links          {} lost, {} moves without a gap", self.links_lost, self.moves)?;
         writeln!(f, "without link   {}", self.without_link)?;
         if let Some(bytes) = self.server_bytes {
@@ -127,11 +155,13 @@ impl fmt::Display for Report {
             let each = each.map_or(0.0, |kib| kib / (2 * self.pairs.max(1)) as f64);
             writeln!(f, "server         {:.1} MiB resident, {before:.1} before; {each:.1} KiB a session", mib(bytes))?;
         }
-        let Broken { lost, doubled, reordered, untrue, untold, invented, ended } = self.broken;
+        let Broken { lost, doubled, reordered, untrue, untold, invented, ended, .. } = self.broken;
+        let Broken { files_lost, files_damaged, files_cancelled, .. } = self.broken;
         writeln!(
             f,
             "broken         {} (lost {lost}, doubled {doubled}, reordered {reordered}, told and not heard {untrue}, \
-             heard and not told {untold}, never said {invented}, sessions or talks ended {ended})",
+             heard and not told {untold}, never said {invented}, sessions or talks ended {ended}; files lost {files_lost}, damaged \
+             {files_damaged}, cancelled {files_cancelled})",
             self.broken.total()
         )?;
         for failure in self.failures.iter().take(5) {

@@ -15,8 +15,8 @@ use super::ledger::Broken;
 use super::memory::resident;
 use super::network::{Network, Weather};
 use super::pair::{Measured, Pair, Party};
-use super::report::{Report, Times};
-use super::{Doors, Options, seconds};
+use super::report::{FilesReport, Report, Times};
+use super::{Doors, Options, Plan, content, seconds};
 use crate::client::{self, Cut, Habits, Rest, Target};
 use crate::hub::Door;
 
@@ -45,16 +45,28 @@ pub enum Error {
     Tokens(String),
     /// What was asked for is over the server's limits.
     #[error(
-        "{rate} messages a second are more than the server allows ({limit} events a minute for each person). Start it \
-         with DUOLOGUE_LIMITS_EVENTS_PER_MINUTE={needed}, or ask for less with --rate"
+        "{rate} messages a second{} are more than the server allows ({limit} events a minute for each person). Start it \
+         with DUOLOGUE_LIMITS_EVENTS_PER_MINUTE={needed}, or ask for less with --rate{}",
+        if *.files > 0 { format!(" and {files} files") } else { String::new() },
+        if *.files > 0 { " or --files" } else { "" },
     )]
     Limit {
         /// Asked for.
         rate: f64,
+        /// Files of each pair.
+        files: usize,
         /// Allowed.
         limit: u32,
         /// What would do.
         needed: u32,
+    },
+    /// So are the files.
+    #[error("a file has at most {limit} bytes there. Start the server with MAX_FILE_SIZE={size}, or send smaller ones")]
+    TooLarge {
+        /// Asked for.
+        size: usize,
+        /// Allowed.
+        limit: u64,
     },
 }
 
@@ -67,11 +79,16 @@ struct Tally {
     heard: AtomicUsize,
     lost: AtomicUsize,
     moves: AtomicUsize,
+    files_sent: AtomicUsize,
+    file_bytes: AtomicUsize,
 }
 
 #[derive(Default)]
 struct AllTimes {
     heard: Times,
+    arrived: Times,
+    /// The last file.
+    last: Option<Instant>,
     told: Times,
     gap: Times,
 }
@@ -88,6 +105,12 @@ impl Tally {
                 self.times().heard.note(time);
             }
             Measured::Told(time) => self.times().told.note(time),
+            Measured::Arrived(time, bytes) => {
+                self.file_bytes.fetch_add(bytes, Ordering::Relaxed);
+                let mut times = self.times();
+                times.arrived.note(time);
+                times.last = Some(Instant::now());
+            }
             Measured::Gap(time) => self.times().gap.note(time),
             Measured::Moved => drop(self.moves.fetch_add(1, Ordering::Relaxed)),
             Measured::Lost => drop(self.lost.fetch_add(1, Ordering::Relaxed)),
@@ -151,6 +174,17 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     let count = |number: &AtomicUsize| number.load(Ordering::Relaxed);
     let times = tally.times();
     let met = count(&tally.met);
+    let files = options.files.map(|plan| {
+        let time = times.arrived.quantiles();
+        let until = times.last.map_or(0.0, |last| (last - talking).as_secs_f64());
+        FilesReport {
+            asked: plan.count * met,
+            sent: count(&tally.files_sent),
+            arrived: usize::try_from(time.count).unwrap_or(usize::MAX),
+            megabytes_per_second: count(&tally.file_bytes) as f64 / 1e6 / until.max(0.001),
+            time,
+        }
+    });
     Ok(Report {
         pairs: met,
         seconds: talked,
@@ -160,6 +194,7 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
         setups_per_second: (2 * met) as f64 / here.as_secs_f64().max(0.001),
         latency: times.heard.quantiles(),
         delivered: times.told.quantiles(),
+        files,
         links_lost: count(&tally.lost),
         moves: count(&tally.moves),
         without_link: times.gap.quantiles(),
@@ -196,13 +231,19 @@ async fn tokens(options: &Options, rest: &Rest) -> Result<Vec<String>, Error> {
 async fn allowed(options: &Options, target: &Target, token: &str) -> Result<(), Error> {
     let first = client::Keeper::start(target, token, None, Habits::new(&[Door::WebSocket])).await;
     let first = first.map_err(|source| Error::Server { address: options.server.clone(), source })?;
-    let limit = first.established().limits.events_per_minute;
-    // Each talk also takes a match and a leave.
-    let needed = options.rate * 60.0 + 4.0;
+    let limits = &first.established().limits;
+    let Plan { count: files, size } = options.files.unwrap_or(Plan { count: 0, size: 0 });
+    if size as u64 > limits.file_bytes {
+        return Err(Error::TooLarge { size, limit: limits.file_bytes });
+    }
+    let limit = limits.events_per_minute;
+    // Each talk also takes a match and a leave; a file an offer and its end from one side, and a yes from
+    // the other. All of them may go within a minute.
+    let needed = options.rate * 60.0 + 4.0 + files as f64 * 1.5;
     if needed <= f64::from(limit) {
         return Ok(());
     }
-    Err(Error::Limit { rate: options.rate, limit, needed: (needed * 2.0) as u32 })
+    Err(Error::Limit { rate: options.rate, files, limit, needed: (needed * 2.0) as u32 })
 }
 
 async fn live_line(tally: Arc<Tally>, began: Instant, options: Options) {
@@ -311,6 +352,14 @@ impl Couple {
         let mut next_block = self.sometime(blocks);
         let mut open_again = None;
         loop {
+            if let Some(plan) = self.options.files
+                && pair.files().sent() < plan.count
+                && pair.files().is_settled()
+            {
+                let bytes = content(self.dice.random(), plan.size);
+                let sent = pair.send(pair.files().sent() % 2, bytes);
+                tally.files_sent.fetch_add(usize::from(sent), Ordering::Relaxed);
+            }
             let words = next_word.iter().chain(&next_cut).chain(&next_pause);
             let due = words.chain([&next_block, &end]).chain(&open_again).min().copied().unwrap_or(end);
             tokio::select! {

@@ -180,7 +180,7 @@ fn nothing_is_lost_doubled_or_reordered_whatever_links_suffer() {
 fn after_the_window_both_are_told_and_what_was_told_stays_true() {
     every_seed(|accounts, seed| {
         let outcome = in_no_time(play(accounts, seed, Duration::from_secs(2)));
-        let Broken { doubled, reordered, untrue, untold, invented, lost, ended } = outcome.broken;
+        let Broken { doubled, reordered, untrue, untold, invented, lost, ended, .. } = outcome.broken;
         let replay = format!("DUOLOGUE_SEED={seed} cargo test --release simulation: {outcome:?}");
         assert_eq!((doubled, reordered, untrue, invented), (0, 0, 0, 0), "{replay}");
         if ended == 0 {

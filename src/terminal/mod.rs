@@ -1,21 +1,26 @@
 //! `duologue chat`: two people talk from their terminals, or from a terminal and a browser.
 //!
 //! Owns: the line that is being typed and what is printed above it; without a terminal it reads and
-//! prints plain lines, so that it can be scripted. What the words are is decided in `room`, which is
-//! pure.
+//! prints plain lines, so that it can be scripted. What the words are is decided in `room` and `files`;
+//! files of this machine are read and written in `disk` alone.
 //!
 //! Must not know: the server's parts. It is a client, and speaks through `client`.
 
+mod disk;
+mod files;
 mod room;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use rustyline_async::{Readline, ReadlineEvent, SharedWriter};
 use tokio::sync::mpsc;
+use tokio::task::block_in_place;
 use tokio::time::{Duration, timeout};
 
-use self::room::{Order, Room, list};
+use self::files::Files;
+use self::room::{Order, Room, clean, list};
 use crate::client::{self, Cut, Habits, Keeper, News, Rest};
 use crate::hub::Door;
 use crate::protocol::{ClientEvent, Nothing, ServerEvent, Wish};
@@ -43,6 +48,9 @@ pub struct Options {
     /// The languages you would like to talk in, separated by commas: en,pt-BR.
     #[arg(long, default_value = "")]
     pub languages: String,
+    /// Take every file that is offered, into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub accept: Option<PathBuf>,
 }
 
 /// A door, as it is typed.
@@ -67,6 +75,9 @@ pub enum Error {
         /// What happened.
         source: client::Error,
     },
+    /// What is to be accepted has no place.
+    #[error("--accept {0}: there is no such folder. Make it first, or name another")]
+    Folder(String),
     /// The terminal cannot be used.
     #[error("the terminal cannot be used: {0}")]
     Terminal(String),
@@ -81,6 +92,9 @@ pub enum Error {
 /// It could not begin, or the server ended it.
 pub async fn run(options: &Options) -> Result<(), Error> {
     let server = |source| Error::Server { server: options.server.clone(), source };
+    if let Some(folder) = options.accept.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(Error::Folder(folder.display().to_string()));
+    }
     let password = options.email.as_ref().map(|_| rpassword::prompt_password("Password: ")).transpose();
     let password = password.map_err(|error| Error::Terminal(error.to_string()))?;
     let rest = Rest::at(&options.server).await.map_err(server)?;
@@ -97,7 +111,8 @@ pub async fn run(options: &Options) -> Result<(), Error> {
     };
     let keeper = Keeper::start(&target, &account.token, None, Habits::new(&doors)).await.map_err(server)?;
     let wish = Wish { interests: list(&options.interests), languages: list(&options.languages), ..Wish::default() };
-    let room = Room::new(&account.user.username, doors, keeper.first_door(), wish);
+    let files = Files::new(keeper.established().session, options.accept.clone());
+    let room = Room::new(&account.user.username, doors, keeper.first_door(), wish, files);
     let person = if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         Person::at_a_terminal(&room)?
     } else {
@@ -110,14 +125,15 @@ async fn talk(mut keeper: Keeper, mut room: Room, mut person: Person) -> Result<
     for line in room.welcome() {
         person.show(&line)?;
     }
-    let ended = loop {
+    let most = keeper.established().limits.file_bytes;
+    let ended = 'talk: loop {
         person.prompt(&room.prompt())?;
-        let orders = tokio::select! {
+        let mut orders = tokio::select! {
             biased; // what was heard is shown before what is typed is acted on
             news = keeper.next() => {
                 let over = || News::Over(client::Error::Connect("the session has ended".to_owned()));
                 match room.hear(news.unwrap_or_else(over)) {
-                    Ok(lines) => lines.into_iter().map(Order::Show).collect(),
+                    Ok(orders) => orders,
                     Err(why) => break Err(Error::Over(why)),
                 }
             }
@@ -126,27 +142,38 @@ async fn talk(mut keeper: Keeper, mut room: Room, mut person: Person) -> Result<
                 None => vec![Order::Quit],
             },
         };
-        let mut quits = false;
-        for order in orders {
+        orders.reverse();
+        while let Some(order) = orders.pop() {
             let done = match order {
                 Order::Say(event) => keeper.say(event),
                 Order::Doors(doors) => keeper.use_doors(&doors),
                 Order::Cut => keeper.cut(Cut::Closed),
+                Order::Read(path, kind) => {
+                    match block_in_place(|| disk::read(&path, kind, most)) {
+                        Ok(file) => orders.extend(room.files.offer(file).into_iter().rev()),
+                        Err(words) => person.show(&format!("* {}", clean(&words)))?,
+                    }
+                    true
+                }
+                Order::Offer(id, file) => keeper.offer(id, file),
+                Order::Accept(id) => keeper.accept(id),
+                Order::Reject(id) => keeper.reject(id),
+                Order::CallOff(id) => keeper.call_off(id),
+                Order::Save(place, name, bytes) => {
+                    let saved = block_in_place(|| disk::save(&disk::aim(Some(&place), &name)?, &bytes));
+                    let words = saved.map(|place| format!("{} is saved as {}.", name, place.display()));
+                    person.show(&format!("* {}", clean(&words.unwrap_or_else(|error| error))))?;
+                    true
+                }
                 Order::Show(line) => {
                     person.show(&line)?;
                     true
                 }
-                Order::Quit => {
-                    quits = true;
-                    true
-                }
+                Order::Quit => break 'talk Ok(()),
             };
             if !done {
                 person.show("* Too much is waiting to be sent. Wait a moment, then try again.")?;
             }
-        }
-        if quits {
-            break Ok(());
         }
     };
     if ended.is_ok() && room.prompt().contains("looking") {

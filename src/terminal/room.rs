@@ -1,9 +1,17 @@
-//! The terminal client without its terminal: news in, lines out; a typed line in, orders out. Pure.
+//! The terminal client without its terminal: news in, orders out; a typed line in, orders out. Pure,
+//! but for a look at whether a folder is there.
 
-use crate::client::News;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use super::disk;
+use super::files::Files;
+use crate::client::{File, News};
 use crate::hub::Door;
 use crate::protocol::{
-    ClientEvent, Ending, ErrorCode, Message, MessageId, MessageKind, Nothing, Presence, ServerEvent, Wish,
+    ClientEvent, Ending, ErrorCode, FileKind, Message, MessageId, MessageKind, Nothing, Presence, ServerEvent,
+    TransferId, Wish,
 };
 
 /// What can be typed, as `/help` shows it.
@@ -12,12 +20,19 @@ const HELP: &str = "\
 /skip               leave, and look for the next one
 /leave              leave the talk, or stop looking
 /clear              clear the messages on both sides
+/send PATH          send a file
+/voice PATH         send a recording as a voice note
+/accept [N] [PATH]  take what they offer, into this folder or another, or as a file of that name
+/reject [N]         do not take it
+/cancel [N]         call off a file that is on its way, yours or theirs
 /door NAME          webtransport, websocket, or auto
 /cut                lose the link on purpose: nothing else is lost
 /quit               leave and close";
+/// What is told who speaks to nobody.
+const NOBODY: &str = "Nobody is there to hear it. /find looks for someone.";
 
-/// What a typed line asks for.
-#[derive(Debug, Clone, PartialEq)]
+/// What news or a typed line ask for.
+#[derive(Debug)]
 pub(super) enum Order {
     /// Say this to the server.
     Say(ClientEvent),
@@ -25,6 +40,18 @@ pub(super) enum Order {
     Doors(Vec<Door>),
     /// Lose the link.
     Cut,
+    /// Read this file, to be sent.
+    Read(PathBuf, FileKind),
+    /// Offer it.
+    Offer(TransferId, File),
+    /// Take what they offer.
+    Accept(TransferId),
+    /// Do not take it.
+    Reject(TransferId),
+    /// Do not go on with it.
+    CallOff(TransferId),
+    /// Save what has come, in a place, under what they call it.
+    Save(PathBuf, String, Bytes),
     /// The end.
     Quit,
     /// Tell the person this.
@@ -43,6 +70,7 @@ pub(super) struct Room {
     said: u64,
     /// Said and not told as delivered.
     on_the_way: usize,
+    pub(super) files: Files,
 }
 
 struct Partner {
@@ -52,7 +80,7 @@ struct Partner {
 }
 
 impl Room {
-    pub(super) fn new(me: &str, doors: Vec<Door>, door: Door, wish: Wish) -> Self {
+    pub(super) fn new(me: &str, doors: Vec<Door>, door: Door, wish: Wish, files: Files) -> Self {
         Self {
             me: clean(me),
             doors,
@@ -63,6 +91,7 @@ impl Room {
             wish,
             said: 0,
             on_the_way: 0,
+            files,
         }
     }
 
@@ -121,6 +150,12 @@ impl Room {
                 "auto" => vec![Order::Doors(self.doors.clone())],
                 _ => vec![show("Which door? /door webtransport, /door websocket, or /door auto.")],
             },
+            "send" | "voice" if self.partner.is_none() => vec![show(NOBODY)],
+            "send" => self.files.send(rest, FileKind::File),
+            "voice" => self.files.send(rest, FileKind::Voice),
+            "accept" => self.files.accept(rest, |place| disk::aim(Some(place), "").map(drop)),
+            "reject" => self.files.reject(rest),
+            "cancel" => self.files.cancel(rest),
             "cut" => vec![Order::Cut],
             "help" | "h" | "?" => HELP.lines().map(show).collect(),
             "quit" | "q" | "exit" => vec![Order::Quit],
@@ -133,7 +168,7 @@ impl Room {
             return Vec::new();
         }
         if self.partner.is_none() {
-            return vec![show("Nobody is there to hear it. /find looks for someone.")];
+            return vec![show(NOBODY)];
         }
         self.said += 1;
         self.on_the_way += 1;
@@ -142,12 +177,16 @@ impl Room {
         vec![Order::Say(ClientEvent::Message(message)), show(&format!("you: {}", clean(text)))]
     }
 
-    /// Takes news; yields what is to be shown. `Err`: the end, and why.
-    pub(super) fn hear(&mut self, news: News) -> Result<Vec<String>, String> {
+    /// Takes news. `Err`: the end, and why.
+    pub(super) fn hear(&mut self, news: News) -> Result<Vec<Order>, String> {
         let mut lines = Vec::new();
         match news {
+            News::Heard(ServerEvent::Offer(offered)) => return Ok(self.files.offered(&offered)),
             News::Heard(event) => lines.extend(self.event(event)),
-            News::Received(..) => {}
+            News::Received(offered, bytes) => {
+                let place = self.files.received(&offered);
+                return Ok(vec![Order::Save(place, offered.name, bytes)]);
+            }
             News::RoundTrip(trip) => self.round_trip_ms = Some(trip.as_millis().max(1)),
             News::Unlinked { .. } => {
                 self.door = None;
@@ -161,6 +200,7 @@ impl Room {
                 }
             }
             News::Anew(_) => {
+                lines.extend(self.files.over());
                 if self.partner.take().is_some() {
                     lines.push("* We were away too long, and the talk has ended. /find looks for someone.".to_owned());
                 }
@@ -169,10 +209,19 @@ impl Room {
             }
             News::Over(error) => return Err(clean(&error.to_string())),
         }
-        Ok(lines)
+        Ok(lines.into_iter().map(Order::Show).collect())
     }
 
-    fn event(&mut self, event: ServerEvent) -> Option<String> {
+    fn event(&mut self, event: ServerEvent) -> Vec<String> {
+        if matches!(event, ServerEvent::Unmatched(_) | ServerEvent::Idle(_)) {
+            let mut lines = self.files.over();
+            lines.extend(self.line(event));
+            return lines;
+        }
+        self.line(event).into_iter().collect()
+    }
+
+    fn line(&mut self, event: ServerEvent) -> Option<String> {
         match event {
             ServerEvent::Matching(_) if !self.looking => {
                 self.looking = true;
@@ -222,7 +271,15 @@ impl Room {
                 None
             }
             ServerEvent::Clear(_) => Some("* They cleared the messages.".to_owned()),
+            ServerEvent::Accept(about) => self.files.accepted(&about.transfer),
+            ServerEvent::Reject(about) => self.files.rejected(&about.transfer),
+            ServerEvent::Progress(progress) => self.files.progress(&progress),
+            ServerEvent::Complete(complete) => self.files.complete(&complete.transfer),
+            ServerEvent::Cancel(cancelled) => self.files.cancelled(&cancelled),
             ServerEvent::Error(refusal) => {
+                if let Some(line) = self.files.refused(&refusal) {
+                    return Some(line);
+                }
                 if refusal.code == ErrorCode::NoConversation && refusal.id.is_some() {
                     self.on_the_way = self.on_the_way.saturating_sub(1);
                 }
@@ -240,7 +297,7 @@ pub(super) fn list(text: &str) -> Vec<String> {
 
 /// What somebody else wrote, made harmless for a terminal: no control characters, which could move
 /// its cursor or worse, and none that turn the direction of what follows.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     let harmless = |c: char| match c {
         '\n' | '\t' => ' ',
         '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
@@ -250,7 +307,7 @@ fn clean(text: &str) -> String {
     text.chars().map(harmless).collect()
 }
 
-fn show(text: &str) -> Order {
+pub(super) fn show(text: &str) -> Order {
     Order::Show(text.to_owned())
 }
 
@@ -262,91 +319,5 @@ fn name(door: Door) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::{
-        ConversationId, Delivered, Lost, Matched, MessageOut, PartnerStatus, PublicUser, Role, Unmatched, UserId,
-    };
-    use std::time::Duration;
-
-    fn room() -> Room {
-        Room::new("Ann", vec![Door::WebTransport, Door::WebSocket], Door::WebTransport, Wish::default())
-    }
-
-    fn heard(room: &mut Room, event: ServerEvent) -> Vec<String> {
-        room.hear(News::Heard(event)).unwrap()
-    }
-
-    fn meet(room: &mut Room, name: &str) -> Vec<String> {
-        let user = PublicUser { id: UserId::from_bytes([1; 12]), username: name.to_owned(), guest: true };
-        heard(
-            room,
-            ServerEvent::Matched(Matched {
-                conversation: ConversationId::from_bytes([1; 16]),
-                matched_user: user,
-                role: Role::Polite,
-                common: vec!["jazz".to_owned()],
-            }),
-        )
-    }
-
-    fn message(content: &str) -> ServerEvent {
-        ServerEvent::Message(MessageOut {
-            id: MessageId::new("m").unwrap(),
-            from: UserId::from_bytes([1; 12]),
-            kind: MessageKind::Text,
-            content: content.to_owned(),
-            timestamp: 0,
-        })
-    }
-
-    #[test]
-    fn a_talk_from_looking_to_the_end() {
-        let mut room = room();
-        assert_eq!(room.typed("hello?"), [show("Nobody is there to hear it. /find looks for someone.")]);
-        let Order::Say(ClientEvent::Match(wish)) = &room.typed("/find jazz, rust")[0] else { panic!() };
-        assert_eq!(wish.interests, ["jazz", "rust"]);
-        assert_eq!(meet(&mut room, "Ben"), ["* You are talking with Ben. You both like jazz."]);
-        assert_eq!(room.prompt(), "[WebTransport] Ben > ");
-        let orders = room.typed("hello");
-        assert!(matches!(&orders[0], Order::Say(ClientEvent::Message(message)) if message.content == "hello"));
-        assert_eq!(orders[1], show("you: hello"));
-        assert_eq!(room.prompt(), "[WebTransport] Ben 1 on the way > ");
-        assert_eq!(heard(&mut room, message("hi")), ["Ben: hi"]);
-        heard(&mut room, ServerEvent::Delivered(Delivered { id: MessageId::new("t1").unwrap() }));
-        assert_eq!(room.prompt(), "[WebTransport] Ben \u{2713}\u{2713} > ");
-        heard(&mut room, ServerEvent::Status(PartnerStatus { status: Presence::Reconnecting }));
-        assert!(room.prompt().contains("Ben (reconnecting)"));
-        let unmatched = Unmatched { conversation: ConversationId::from_bytes([1; 16]), reason: Ending::Left };
-        assert_eq!(heard(&mut room, ServerEvent::Unmatched(unmatched)), ["* They left. /find looks for someone else."]);
-        assert_eq!(room.prompt(), "[WebTransport] nobody > ");
-    }
-
-    #[test]
-    fn the_links_life_is_shown() {
-        let mut room = room();
-        room.hear(News::RoundTrip(Duration::from_micros(300))).unwrap();
-        assert_eq!(room.prompt(), "[WebTransport 1 ms] nobody > ");
-        room.hear(News::Unlinked { why: "cut".into() }).unwrap();
-        assert_eq!(room.prompt(), "[reconnecting] nobody > ");
-        let moved = News::Linked { door: Door::WebSocket, was: Some(Door::WebTransport), gap: Duration::ZERO };
-        assert_eq!(room.hear(moved).unwrap(), ["* Moved to WebSocket. Nothing is lost."]);
-        meet(&mut room, "Ben");
-        assert_eq!(room.hear(News::Anew(Some(Lost::Expired))).unwrap().len(), 1);
-        assert_eq!(room.prompt(), "[WebSocket] nobody > ");
-        assert_eq!(room.typed("/door websocket"), [Order::Doors(vec![Door::WebSocket])]);
-        assert_eq!(room.typed("/door auto"), [Order::Doors(vec![Door::WebTransport, Door::WebSocket])]);
-        assert!(matches!(&room.typed("/door moon")[..], [Order::Show(_)]));
-    }
-
-    #[test]
-    fn nothing_that_others_write_reaches_the_terminal_raw() {
-        let mut room = room();
-        let lines = meet(&mut room, "Mal\x1b[2J\u{202e}lory");
-        assert!(lines[0].contains("Mal\u{fffd}[2J\u{fffd}lory"), "{lines:?}");
-        for attack in ["\x1b]0;title\x07", "\u{9b}31m", "\r\n> root", "a\u{2066}b", "\x08\x7f"] {
-            let lines = heard(&mut room, message(attack));
-            assert!(lines.iter().all(|line| !line.chars().any(char::is_control)), "{lines:?}");
-        }
-    }
-}
+#[path = "room_tests.rs"]
+mod tests;

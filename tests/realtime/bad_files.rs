@@ -223,7 +223,7 @@ async fn bytes_that_belong_nowhere_are_refused(doors: [Door; 2]) {
         stray(&mut one, "flood", 0).await;
         assert_eq!(refusal(&mut one).await, (json!("transfer-busy"), "flood".into()));
         // Reset in the middle.
-        one.wire().abort_bytes(&ChunkHeader { transfer: id("flood"), offset: 0 });
+        one.wire().abort_bytes(&id("flood"));
         let ServerEvent::Cancel(cancelled) = until(&mut one, "file:cancel").await else { unreachable!() };
         assert_eq!(cancelled.code.name(), "cancelled");
     }

@@ -1,12 +1,14 @@
 //! `duologue chat` as it is used from a script: the real program, two people, one server.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use duologue::hub::Door::{WebSocket, WebTransport};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::files::noise;
 use crate::world::*;
 
 /// Someone at a terminal.
@@ -18,8 +20,15 @@ struct Person {
 
 impl Person {
     fn sits_down(server: &str, door: &str) -> Self {
+        Self::sits_in(Path::new("."), server, door, &[])
+    }
+
+    /// In a folder of their own.
+    fn sits_in(folder: &Path, server: &str, door: &str, more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_duologue"))
+            .current_dir(folder)
             .args(["chat", server, "--door", door, "--interests", "terminals"])
+            .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -46,6 +55,16 @@ impl Person {
         }
     }
 
+    async fn meets(&mut self, other: &mut Self) {
+        for person in [&mut *self, &mut *other] {
+            person.reads("You are").await;
+            person.types("/find");
+            person.reads("Looking for someone").await;
+        }
+        self.reads("You are talking with").await;
+        other.reads("You are talking with").await;
+    }
+
     /// Closes the input, as Ctrl-D does.
     async fn gets_up(self) -> bool {
         let Self { mut child, types, .. } = self;
@@ -60,14 +79,7 @@ async fn two_people_talk_from_their_terminals() {
     let world = World::new().await;
     let server = world.url("");
     let (mut ann, mut ben) = (Person::sits_down(&server, "webtransport"), Person::sits_down(&server, "websocket"));
-    for person in [&mut ann, &mut ben] {
-        person.reads("You are").await;
-        person.types("/find");
-        person.reads("Looking for someone").await;
-    }
-    for person in [&mut ann, &mut ben] {
-        person.reads("You are talking with").await;
-    }
+    ann.meets(&mut ben).await;
     ann.types("hello from a terminal");
     ben.reads(": hello from a terminal").await;
     ben.types("/cut");
@@ -101,6 +113,88 @@ async fn someone_at_a_terminal_meets_any_other_client() {
     until(&mut other, "user:unmatched").await;
     assert!(ann.gets_up().await);
     other.resume(WebSocket).await.unwrap();
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn files_go_from_terminal_to_terminal() {
+    let world = World::new().await;
+    let server = world.url("");
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (folder.path().join("ann"), folder.path().join("ben"));
+    std::fs::create_dir_all(there.join("kept")).unwrap();
+    std::fs::create_dir_all(&here).unwrap();
+    let picture = noise(300_000);
+    std::fs::write(here.join("a picture.bin"), &picture).unwrap();
+    std::fs::write(here.join("empty.txt"), "").unwrap();
+    let mut ann = Person::sits_in(&here, &server, "webtransport", &[]);
+    let mut ben = Person::sits_in(&there, &server, "websocket", &[]);
+    ann.meets(&mut ben).await;
+
+    ann.types("/send a picture.bin");
+    ann.reads("* Sending a picture.bin (300.0 kB)").await;
+    ben.reads("* They offer a picture.bin (300.0 kB, application/octet-stream). /accept or /reject").await;
+    ben.types("/accept");
+    for line in ["They want a picture.bin.", "a picture.bin: 25 %", "They have a picture.bin."] {
+        ann.reads(line).await;
+    }
+    ben.reads("a picture.bin is saved as ./a picture.bin.").await;
+    assert_eq!(std::fs::read(there.join("a picture.bin")).unwrap(), picture);
+
+    // Again: what is there stays, and the new one gets a number.
+    for (accept, saved) in [("/accept", "a picture-1.bin"), ("/accept kept", "kept/a picture.bin")] {
+        ann.types("/send a picture.bin");
+        ben.reads("They offer").await;
+        ben.types(accept);
+        ben.reads(&format!("{saved}.")).await;
+        ann.reads("They have").await;
+        assert_eq!(std::fs::read(there.join(saved)).unwrap(), picture);
+    }
+
+    ann.types("/send a picture.bin");
+    ben.reads("They offer").await;
+    ben.types("/reject");
+    ben.reads("You do not want a picture.bin.").await;
+    ann.reads("They do not want a picture.bin.").await;
+    ann.types("/send nothing.bin");
+    ann.reads("There is no file nothing.bin.").await;
+    ann.types("/send empty.txt");
+    ann.reads("empty.txt is empty").await;
+    ann.types("/voice a picture.bin");
+    ann.reads("a picture.bin is no voice note").await;
+    ben.types("/accept");
+    ben.reads("There is nothing to accept.").await;
+    ann.types("/send a picture.bin");
+    ben.reads("They offer").await;
+    ann.types("/cancel");
+    ben.reads("They called off a picture.bin.").await;
+    assert!(ann.gets_up().await && ben.gets_up().await);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_outlives_links_that_are_cut_in_its_middle() {
+    let world = World::new().await;
+    let server = world.url("");
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (folder.path().join("ann"), folder.path().join("ben"));
+    for place in [&here, &there] {
+        std::fs::create_dir_all(place).unwrap();
+    }
+    let film = noise(10_000_000);
+    std::fs::write(here.join("film.bin"), &film).unwrap();
+    let mut ann = Person::sits_in(&here, &server, "webtransport", &[]);
+    let mut ben = Person::sits_in(&there, &server, "websocket", &["--accept", "."]);
+    ann.meets(&mut ben).await;
+    ann.types("/send film.bin");
+    ann.reads("film.bin: 25 %").await;
+    ann.types("/cut");
+    ann.reads("film.bin: 50 %").await;
+    ben.types("/cut");
+    ben.reads("film.bin is saved as ./film.bin.").await;
+    ann.reads("They have film.bin.").await;
+    assert_eq!(std::fs::read(there.join("film.bin")).unwrap(), film);
+    assert!(ann.gets_up().await && ben.gets_up().await);
     world.stop().await;
 }
 
