@@ -161,7 +161,8 @@ async fn files_of_all_sizes_are_fetched(door: Door) {
         let ServerEvent::Complete(complete) = mine else { unreachable!() };
         assert_eq!((complete.size, complete.sha256), (length as u64, sha256(&file.bytes)));
         assert_eq!(bytes, file.bytes);
-        assert!(matches!(theirs.as_slice(), [ServerEvent::Complete(it)] if *it == complete), "{theirs:?}");
+        let [ServerEvent::Accept(taken), ServerEvent::Complete(it)] = theirs.as_slice() else { panic!("{theirs:?}") };
+        assert_eq!((&taken.transfer, it), (&complete.transfer, &complete), "its page hears where the bytes go");
     }
     world.stop().await;
 }
@@ -204,6 +205,7 @@ async fn a_reader_that_stands_still_stops_the_sender_alone(door: Door) {
         }
     }
     assert!(far > 0 && far < 8_000_000, "{far}");
+    expect(&mut other, "file:accept").await;
     one.send(&message("m", "and now?")).await.unwrap();
     assert_eq!(hear(&mut other).await.0, "m");
     assert_eq!(delivered(&mut one).await, "m");
