@@ -17,7 +17,7 @@ use tokio_util::either::Either;
 use wtransport::endpoint::ConnectOptions;
 use wtransport::error::ConnectionError;
 use wtransport::tls::Sha256Digest;
-use wtransport::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
+use wtransport::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, VarInt};
 
 use super::Error;
 use super::streams::Streams;
@@ -324,6 +324,13 @@ impl Wire {
     /// Lets go of the link without a word: the sockets are dropped.
     pub fn cut(&mut self) {
         *self = Self::Cut;
+    }
+}
+
+/// Closed before its streams are dropped: each would say first that its file ends here.
+impl Drop for WebTransportWire {
+    fn drop(&mut self) {
+        self.connection.close(VarInt::from_u32(0), b"");
     }
 }
 
