@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 /// Bytes of one allocation.
-const PIECE: usize = 32 * 1024;
+const PIECE: usize = 24 * 1024;
 /// Fewest bytes that are cut off before the end, so that many small arrivals do not become many
 /// small pieces.
 const LEAST: usize = 4 * 1024;

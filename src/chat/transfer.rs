@@ -194,8 +194,14 @@ impl Transfer {
 
     /// Takes bytes in; those that came before are passed over.
     pub(super) fn bring(&self, offset: u64, bytes: &[u8]) -> Result<Brought, TransferEnd> {
-        let brought = self.flow().bring(offset, bytes, self.files.max_bytes())?;
-        self.ring();
+        let (brought, taker) = {
+            let mut flow = self.flow();
+            (flow.bring(offset, bytes, self.files.max_bytes())?, flow.taker)
+        };
+        match taker {
+            Taker::Link => self.receiver.ring(),
+            Taker::Stream | Taker::Http => self.bytes.notify_one(),
+        }
         Ok(brought)
     }
 

@@ -18,7 +18,9 @@ const HEADER: Duration = Duration::from_secs(5);
 /// A stream that the client aborts may be the first sign of a link that it closes: its transfer is
 /// called off only if the link outlives it by so much.
 const PARTING: Duration = Duration::from_secs(2);
-/// Most bytes that are read or written in one go.
+/// Most bytes that are read in one go: what an upload holds beside its transfer ...
+const READ: usize = 16 * 1024;
+/// ... and that are written.
 const PIECE: usize = 32 * 1024;
 /// Streams that belong nowhere, after which the link is given up.
 const STRAYS: u32 = 64;
@@ -59,8 +61,9 @@ pub(super) async fn carry<S: Streams>(carrier: &Carrier, streams: Option<&S>, ou
 
 /// Reads one stream into its transfer. An error says that it belongs nowhere, and what to tell of it.
 async fn upload<S: Source>(carrier: &Carrier, mut source: S) -> Result<(), Option<Refusal>> {
+    let mut buffer = vec![0; READ];
     let mut head = BytesMut::new();
-    let header = match timeout(HEADER, header(&mut source, &mut head)).await {
+    let header = match timeout(HEADER, header(&mut source, &mut buffer, &mut head)).await {
         Ok(Ok(Some(header))) => header,
         // It ended, with or without the link.
         Ok(Ok(None)) => return Err(None),
@@ -86,36 +89,40 @@ async fn upload<S: Source>(carrier: &Carrier, mut source: S) -> Result<(), Optio
             return Err(Some(refusal.of(FILE_CHUNK).with_id(id.as_str())));
         }
     };
-    bring(intake, source, head.freeze()).await;
+    bring(intake, source, &head, &mut buffer).await;
     Ok(())
 }
 
-async fn header<S: Source>(source: &mut S, head: &mut BytesMut) -> Result<Option<ChunkHeader>, Refusal> {
+async fn header<S: Source>(
+    source: &mut S,
+    buffer: &mut [u8],
+    head: &mut BytesMut,
+) -> Result<Option<ChunkHeader>, Refusal> {
     loop {
         if let Some(header) = ChunkHeader::take(head)? {
             return Ok(Some(header));
         }
-        match source.read(PIECE).await {
-            Ok(Some(bytes)) => head.extend_from_slice(&bytes),
+        match source.read(buffer).await {
+            Ok(Some(read)) => head.extend_from_slice(&buffer[..read]),
             Ok(None) | Err(_) => return Ok(None),
         }
     }
 }
 
 /// Brings the bytes of a stream to where they belong, as fast as there is room for them.
-async fn bring<S: Source>(mut intake: Intake, mut source: S, first: Bytes) {
+async fn bring<S: Source>(mut intake: Intake, mut source: S, first: &[u8], buffer: &mut [u8]) {
     if !first.is_empty() {
-        intake.bring(&first);
+        intake.bring(first);
     }
     loop {
         let Ok(room) = intake.room().await else { return source.stop() };
         let read = tokio::select! {
             biased; // an end of the transfer that is known is better than more bytes
             _ = intake.over() => return source.stop(),
-            read = source.read(room.min(PIECE)) => read,
+            read = source.read(&mut buffer[..room.min(READ)]) => read,
         };
         match read {
-            Ok(Some(bytes)) => intake.bring(&bytes),
+            Ok(Some(read)) => intake.bring(&buffer[..read]),
             Ok(None) => {
                 intake.end();
                 return;

@@ -52,11 +52,12 @@ pub trait Writer: Send {
     /// Why nothing can be written any more.
     fn send(&mut self, batch: &Batch) -> impl Future<Output = Result<(), LinkEnd>> + Send;
 
-    /// Writes a chunk of a transfer; only where there are no streams. Cancelled as [`send`](Self::send).
+    /// Writes chunks of transfers in one go; only where there are no streams. Cancelled as
+    /// [`send`](Self::send).
     ///
     /// # Errors
     /// Why nothing can be written any more.
-    fn send_chunk(&mut self, header: &ChunkHeader, bytes: &[u8]) -> impl Future<Output = Result<(), LinkEnd>> + Send;
+    fn send_chunks(&mut self, chunks: &[(ChunkHeader, Bytes)]) -> impl Future<Output = Result<(), LinkEnd>> + Send;
 
     /// Says `connection:closing`, sees it off, and closes the link with the same code.
     fn close(self, closing: &Closing) -> impl Future<Output = ()> + Send;
@@ -84,11 +85,11 @@ pub trait Streams: Send + Sync + 'static {
 
 /// Bytes that come in.
 pub trait Source: Send {
-    /// The next bytes, at most so many; none: that was all. Cancel safe.
+    /// Reads as much as has come and fits; none: that was all. Cancel safe.
     ///
     /// # Errors
     /// Why there will be no more.
-    fn read(&mut self, most: usize) -> impl Future<Output = Result<Option<Bytes>, StreamEnd>> + Send;
+    fn read(&mut self, into: &mut [u8]) -> impl Future<Output = Result<Option<usize>, StreamEnd>> + Send;
 
     /// Wants no more of it.
     fn stop(self);
@@ -135,7 +136,7 @@ impl Streams for NoStreams {
 }
 
 impl Source for Infallible {
-    async fn read(&mut self, _: usize) -> Result<Option<Bytes>, StreamEnd> {
+    async fn read(&mut self, _: &mut [u8]) -> Result<Option<usize>, StreamEnd> {
         match *self {}
     }
 

@@ -29,6 +29,9 @@ use crate::protocol::{
 /// the session as unlinked.
 const HANDED_OVER: Duration = Duration::from_secs(3);
 
+/// Most chunks that are written in one go, between frames.
+const CHUNKS: usize = 3;
+
 /// How long a client without a link may leave a partner waiting of whom it does not know.
 const MISSING: Duration = Duration::from_secs(2);
 
@@ -341,24 +344,28 @@ impl Sessions {
 async fn write_on<W: Writer>(
     outbox: &Outbox,
     writer: &mut W,
-    chunks: Option<&Carrier>,
+    carrier: Option<&Carrier>,
     wanted: &CancellationToken,
     over: &CancellationToken,
     deadline: Duration,
 ) -> Option<LinkEnd> {
     let mut batch = Batch::default();
+    let mut chunks = Vec::new();
     loop {
-        // Frames go before chunks, and after each.
+        // Frames go before chunks, and after each few.
         let frames = outbox.take(&mut batch);
         if !frames && outbox.has_ended() {
             return None;
         }
-        let chunk = if frames { None } else { chunks.and_then(|carrier| carrier.take(CHUNK)) };
-        if frames || chunk.is_some() {
+        chunks.clear();
+        if let Some(carrier) = carrier.filter(|_| !frames) {
+            chunks.extend(std::iter::from_fn(|| carrier.take(CHUNK)).take(CHUNKS));
+        }
+        if frames || !chunks.is_empty() {
             let writing = async {
-                match &chunk {
-                    None => write(writer.send(&batch), deadline).await,
-                    Some((header, bytes)) => write(writer.send_chunk(header, bytes), deadline).await,
+                match frames {
+                    true => write(writer.send(&batch), deadline).await,
+                    false => write(writer.send_chunks(&chunks), deadline).await,
                 }
             };
             tokio::select! {

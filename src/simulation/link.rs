@@ -310,11 +310,13 @@ impl Writer for MemoryWriter {
         Ok(())
     }
 
-    async fn send_chunk(&mut self, header: &ChunkHeader, bytes: &[u8]) -> Result<(), LinkEnd> {
-        let mut chunk = BytesMut::new();
-        header.write(&mut chunk);
-        chunk.extend_from_slice(bytes);
-        self.outlet.reliable(Piece::Chunk(chunk.freeze()));
+    async fn send_chunks(&mut self, chunks: &[(ChunkHeader, Bytes)]) -> Result<(), LinkEnd> {
+        for (header, bytes) in chunks {
+            let mut chunk = BytesMut::new();
+            header.write(&mut chunk);
+            chunk.extend_from_slice(bytes);
+            self.outlet.reliable(Piece::Chunk(chunk.freeze()));
+        }
         Ok(())
     }
 

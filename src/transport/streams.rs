@@ -34,9 +34,9 @@ impl Streams for TransferStreams {
 pub struct Incoming(RecvStream);
 
 impl Source for Incoming {
-    async fn read(&mut self, most: usize) -> Result<Option<Bytes>, StreamEnd> {
-        match self.0.quic_stream_mut().read_chunk(most, true).await {
-            Ok(chunk) => Ok(chunk.map(|chunk| chunk.bytes)),
+    async fn read(&mut self, into: &mut [u8]) -> Result<Option<usize>, StreamEnd> {
+        match self.0.quic_stream_mut().read(into).await {
+            Ok(read) => Ok(read),
             Err(quinn::ReadError::Reset(code)) if is_mapped(code) => Err(StreamEnd::Aborted),
             Err(_) => Err(StreamEnd::Lost),
         }

@@ -129,12 +129,15 @@ impl Writer for WebSocketWriter {
         self.sink.flush().await.map_err(ended)
     }
 
-    async fn send_chunk(&mut self, header: &ChunkHeader, bytes: &[u8]) -> Result<(), LinkEnd> {
-        self.frame.reserve(bytes.len() + MAX_CHUNK_HEADER);
-        header.write(&mut self.frame);
-        self.frame.extend_from_slice(bytes);
-        let message = self.frame.split().freeze();
-        self.sink.send(Message::Binary(message)).await.map_err(ended)
+    async fn send_chunks(&mut self, chunks: &[(ChunkHeader, Bytes)]) -> Result<(), LinkEnd> {
+        for (header, bytes) in chunks {
+            self.frame.reserve(bytes.len() + MAX_CHUNK_HEADER);
+            header.write(&mut self.frame);
+            self.frame.extend_from_slice(bytes);
+            let message = self.frame.split().freeze();
+            self.sink.feed(Message::Binary(message)).await.map_err(ended)?;
+        }
+        self.sink.flush().await.map_err(ended)
     }
 
     async fn close(mut self, closing: &Closing) {

@@ -185,7 +185,7 @@ impl WebTransportWriter {
 }
 
 impl Writer for WebTransportWriter {
-    async fn send_chunk(&mut self, _: &ChunkHeader, _: &[u8]) -> Result<(), LinkEnd> {
+    async fn send_chunks(&mut self, _: &[(ChunkHeader, Bytes)]) -> Result<(), LinkEnd> {
         unreachable!("transfers have streams here")
     }
 

@@ -156,6 +156,29 @@ test("what is refused, called off, or not what it says is told in plain words", 
     await ann.sees("notice");
     await ann.isPictured("files-9-too-large");
   });
+  await t.test("a photo that is uploaded over HTTP arrives in the partner's window, and one that is fetched by its link leaves it", async () => {
+    const photo = await readFile(PHOTO);
+    const form = new FormData();
+    form.set("size", String(photo.length));
+    form.set("file", new Blob([photo], { type: "image/png" }), "from-http.png");
+    const headers = { authorization: `Bearer ${await ann.token()}` };
+    const uploading = fetch(`${server.url}/api/files`, { method: "POST", headers, body: form });
+    await ben.seesFile("from-http.png", "offered");
+    await ben.clicks("transfer-accept");
+    await ben.seesFile("from-http.png", "complete");
+    await ben.hasFile(sha256(photo));
+    const answer = await uploading;
+    assert.equal(answer.status, 201, await answer.text());
+    await ben.isPictured("files-11-http");
+    // The same pipe the other way round.
+    const { file, hash } = await noise(t, "by-link.bin", 300_000);
+    const link = ann.nextLink();
+    await ben.attaches(file);
+    const fetched = await fetch(server.url + (await link));
+    assert.match(fetched.headers.get("content-disposition") ?? "", /attachment; filename="by-link\.bin"/u);
+    assert.equal(sha256(Buffer.from(await fetched.arrayBuffer())), hash);
+    await Promise.all([ann, ben].map((person) => person.seesFile("by-link.bin", "complete")));
+  });
   await t.test("the partner leaves in the middle", async () => {
     const { file } = await noise(t, "half.bin", LARGE);
     await ann.attaches(file);

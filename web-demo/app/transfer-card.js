@@ -160,7 +160,8 @@ export function transferCard({ transfer, partner, blob, retry, grew, tell }) {
       if (!voice) keepable(came);
     } catch (caught) {
       ending = problemOf(caught);
-      become("failed");
+      // Its link was opened: whoever did so has it.
+      if (ending.code !== "fetched-elsewhere") become("failed");
     }
   }
 

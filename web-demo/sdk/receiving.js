@@ -151,7 +151,7 @@ export class Receiving {
 
   async #collect() {
     await this.transfer.done;
-    if (this.#elsewhere) throw read();
+    if (this.#elsewhere) throw new DuologueError("fetched-elsewhere", "It was fetched by its link.");
     const blob = new Blob(/** @type {BlobPart[]} */ (this.#parts), { type: this.transfer.mime });
     this.#parts = [];
     // The server has checked it; where nobody could have touched it since, that is enough.

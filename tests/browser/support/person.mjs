@@ -121,6 +121,26 @@ export class Person {
     id("transfer"), { name, state });
   }
 
+  /** The token that the page has. @returns {Promise<string>} */
+  token() {
+    return this.#page.evaluate(() => JSON.parse(sessionStorage.getItem("duologue.login") ?? "{}").token);
+  }
+
+  /** The link of the next file that the partner offers, as the wire has it. @returns {Promise<string>} */
+  nextLink() {
+    return this.#page.evaluate(() => new Promise((resolve) => {
+      const { parse } = JSON;
+      JSON.parse = (text, ...more) => {
+        const value = parse(text, ...more);
+        if (value?.event === "file:offer") {
+          JSON.parse = parse;
+          resolve(value.data.link);
+        }
+        return value;
+      };
+    }));
+  }
+
   /** Remembers what the page makes addresses of, so that {@link hasFile} can look at it. */
   async keepsFiles() {
     await this.#page.evaluate(() => {
