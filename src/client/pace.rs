@@ -13,7 +13,7 @@ const STEP: u64 = 16 * 1024;
 /// acknowledgement would come late for that.
 const LEAST: u64 = 2 * STEP;
 /// The queue that is put up with.
-const TARGET: Duration = Duration::from_millis(25);
+const TARGET: Duration = Duration::from_millis(10);
 
 /// A receiver that has less than a step more waits so long for the rest before it says so: no queue.
 const SLACK: Duration = Duration::from_millis(50);

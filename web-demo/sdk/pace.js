@@ -17,7 +17,7 @@ const FIRST = 2 * CHUNK;
 /** Where a transfer went on over another link, that one may be gone for being narrow. */
 const AGAIN = CHUNK;
 /** More queueing than this is noticed by those who talk. */
-const TARGET_MS = 25;
+const TARGET_MS = 10;
 const SHRINK = 0.7;
 
 export class Pace {
