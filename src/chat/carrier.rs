@@ -9,7 +9,8 @@ use bytes::Bytes;
 use super::Person;
 use super::conversation::Talk;
 use super::exchange::unknown;
-use super::transfer::{Brought, Over, Phase, Taker, Transfer};
+use super::flow::{Brought, Over, Phase, Taker};
+use super::transfer::Transfer;
 use crate::protocol::{ChunkHeader, ErrorCode, Offered, Refusal, TransferEnd, TransferId};
 
 /// Brings and takes the bytes of one client's transfers. Clones are the same.

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Person;
-use super::transfer::{Over, Transfer};
+use super::flow::Over;
+use super::transfer::Transfer;
 use crate::outbox::{Outbox, Receipt};
 use crate::protocol::{
     Cleared, ConversationId, Doing, Ending, ErrorCode, Matched, Message, MessageOut, PartnerStatus, Presence, Refusal,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::conversation::{Standing, Talk, unix_millis};
-use super::transfer::{Brought, Counted, Over, Phase, Taker, Transfer};
+use super::flow::{Brought, Over, Phase, Taker};
+use super::transfer::{Counted, Transfer};
 use crate::media::clean_name;
 use crate::protocol::{
     About, Cancelled, Complete, ErrorCode, FileKind, GoOn, HeldTransfer, Offer, Offered, Progress, Refusal,

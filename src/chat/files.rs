@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Person;
-use super::transfer::{Phase, Transfer};
+use super::flow::Phase;
+use super::transfer::Transfer;
 use crate::config;
 use crate::media::{Inspector, Kind};
 use crate::outbox::{Budget, Share};

@@ -7,7 +7,7 @@ use super::Chat;
 use super::carrier::{Intake, Outlet};
 use super::conversation::{Talk, no_conversation};
 use super::exchange::{Proposal, unknown};
-use super::transfer::{Over, Taker};
+use super::flow::{Over, Taker};
 use crate::protocol::{FileKind, Offered, Refusal, Ticket, TransferEnd, TransferId, UserId};
 
 /// What a request would like to send.

@@ -1,7 +1,7 @@
 //! One file or voice note on its way from one person to the other.
 //!
-//! Owns: what has come, what was acknowledged, and the bytes in between, at most
-//! [`TRANSFER_WINDOW`]; the checks that every byte passes on its way.
+//! Owns: its [`Flow`] (the bytes between what has come and what was acknowledged, and the checks that
+//! each passes), and the bells of those who bring and take them.
 //!
 //! Must not know: what carries the bytes, and whom to tell. Its lock is taken for each piece of bytes
 //! and held for a moment; whoever changes whether it stands does so under its conversation's gate.
@@ -10,17 +10,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::conversation::Conversation;
 use super::files::Files;
+use super::flow::{Brought, Flow, Over, Phase, Taker};
 use super::kept::Kept;
-use crate::media::{Fault, Inspector};
-use crate::outbox::{Outbox, Share};
-use crate::protocol::{Offered, PROGRESS_EVERY, Sha256, TRANSFER_WINDOW, Ticket, TransferEnd, TransferId};
+use crate::media::Inspector;
+use crate::outbox::Outbox;
+use crate::protocol::{Offered, Sha256, Ticket, TransferEnd, TransferId};
 
 pub(super) struct Transfer {
     pub(super) ticket: Ticket,
@@ -57,84 +57,6 @@ impl Drop for Counted {
     }
 }
 
-/// Where it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// The receiver has not answered.
-    Offered,
-    /// Bytes may flow.
-    Moving,
-    /// Nothing flows any more.
-    Over(Over),
-}
-
-/// How a transfer is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Over {
-    /// The receiver has it all.
-    Done,
-    /// The receiver does not want it.
-    Rejected,
-    /// It ended before its end.
-    Ended(TransferEnd),
-    /// The conversation is over.
-    Left,
-}
-
-/// Who takes the bytes away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taker {
-    /// The receiver's link, whichever it is.
-    Link,
-    /// A stream of that link.
-    Stream,
-    /// The answer to an HTTP request.
-    Http,
-}
-
-pub(super) struct Flow {
-    pub(super) phase: Phase,
-    /// `None`: not known yet.
-    size: Option<u64>,
-    inspector: Inspector,
-    /// Of all that was received.
-    hash: digest::Context,
-    /// What the sender says of all it sent.
-    claim: Option<Sha256>,
-    /// All is here, and is what the sender says it is.
-    pub(super) verified: Option<Sha256>,
-    kept: Kept,
-    /// `acked <= sent <= received <= acked + window`, all counted from the file's start.
-    pub(super) received: u64,
-    sent: u64,
-    /// The most that was ever sent: a receiver may have more than was sent on its link of the moment.
-    shown: u64,
-    pub(super) acked: u64,
-    /// Of `acked`, what the sender was told.
-    told: u64,
-    /// Someone brings the bytes.
-    pub(super) brought: bool,
-    pub(super) taker: Taker,
-    pub(super) share: Option<Share>,
-    /// When it last moved; before it did, when it was offered. A trickle is no movement.
-    pub(super) moved: Instant,
-    /// Bytes brought and acknowledged when it last moved.
-    mark: u64,
-    /// Its turn among those to the same receiver: the least goes first.
-    pub(super) turn: u64,
-    /// Its entry in the agenda.
-    pub(super) agenda: Option<(Instant, u64)>,
-}
-
-/// What came of bytes that were brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Brought {
-    /// More is to come.
-    More,
-    /// All is here and right: both may be told.
-    All,
-}
-
 impl Transfer {
     #[expect(clippy::too_many_arguments, reason = "all of them are what it is made of")]
     pub(super) fn new(
@@ -148,27 +70,7 @@ impl Transfer {
         receiver: Outbox,
         counted: Counted,
     ) -> Arc<Self> {
-        let flow = Flow {
-            phase: Phase::Offered,
-            size: offered.size,
-            inspector,
-            hash: digest::Context::new(&digest::SHA256),
-            claim: None,
-            verified: None,
-            kept: Kept::default(),
-            received: 0,
-            sent: 0,
-            shown: 0,
-            acked: 0,
-            told: 0,
-            brought: false,
-            taker: Taker::Link,
-            share: None,
-            moved: Instant::now(),
-            mark: 0,
-            turn: 0,
-            agenda: None,
-        };
+        let flow = Flow::new(offered.size, inspector);
         Arc::new(Self {
             ticket,
             from,
@@ -301,143 +203,6 @@ impl Transfer {
             Phase::Moving if !linked => Ok(now + stall),
             Phase::Moving if now >= flow.moved + stall => Err(Some(TransferEnd::Stalled)),
             Phase::Moving => Ok(flow.moved + stall),
-        }
-    }
-}
-
-impl Flow {
-    /// How many more bytes may come now.
-    pub(super) fn room(&self) -> usize {
-        let room = (self.acked + TRANSFER_WINDOW).saturating_sub(self.received);
-        usize::try_from(room).unwrap_or(0)
-    }
-
-    /// Whether all bytes are here.
-    fn is_full(&self) -> bool {
-        self.size == Some(self.received)
-    }
-
-    fn bring(&mut self, offset: u64, bytes: &[u8], most: u64) -> Result<Brought, TransferEnd> {
-        if self.phase != Phase::Moving || offset > self.received {
-            return Err(TransferEnd::OffsetMismatch);
-        }
-        let known = usize::try_from(self.received - offset).unwrap_or(usize::MAX);
-        let Some(fresh) = bytes.get(known..).filter(|fresh| !fresh.is_empty()) else { return Ok(Brought::More) };
-        if fresh.len() > self.room() {
-            return Err(TransferEnd::CreditExceeded);
-        }
-        self.received += fresh.len() as u64;
-        if self.size.is_some_and(|size| self.received > size) {
-            return Err(TransferEnd::SizeMismatch);
-        }
-        if self.received > most {
-            return Err(TransferEnd::TooBig);
-        }
-        self.inspector.feed(fresh)?;
-        self.hash.update(fresh);
-        self.kept.push(fresh);
-        self.has_moved();
-        self.verify()
-    }
-
-    fn claim(&mut self, size: u64, sha256: Sha256) -> Result<Brought, TransferEnd> {
-        if self.size != Some(size) {
-            return Err(TransferEnd::SizeMismatch);
-        }
-        self.claim = Some(sha256);
-        self.verify()
-    }
-
-    fn end_of_body(&mut self) -> Result<Brought, TransferEnd> {
-        if self.size.is_some_and(|size| size != self.received) || self.received == 0 {
-            return Err(TransferEnd::SizeMismatch);
-        }
-        self.size = Some(self.received);
-        self.claim = Some(self.hashed());
-        self.verify()
-    }
-
-    /// Once all is here and the sender has said what it should be: whether it is.
-    fn verify(&mut self) -> Result<Brought, TransferEnd> {
-        let Some(claim) = self.claim.filter(|_| self.is_full() && self.verified.is_none()) else {
-            return Ok(Brought::More);
-        };
-        self.inspector.finish()?;
-        if self.hashed() != claim {
-            return Err(TransferEnd::HashMismatch);
-        }
-        self.verified = Some(claim);
-        Ok(Brought::All)
-    }
-
-    fn hashed(&self) -> Sha256 {
-        let digest = self.hash.clone().finish();
-        Sha256::from_bytes(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
-    }
-
-    fn take(&mut self, most: usize) -> Option<(u64, Bytes)> {
-        if self.phase != Phase::Moving || self.sent == self.received {
-            return None;
-        }
-        let offset = self.sent;
-        // An answer whose length was said is whole with its last byte: that waits for all to be right.
-        let held = self.taker == Taker::Http && self.is_full() && self.verified.is_none();
-        let left = usize::try_from(self.received - offset - u64::from(held)).unwrap_or(usize::MAX);
-        if left == 0 {
-            return None;
-        }
-        // Small pieces are kept for more to come, but not while the receiver has nothing else to wait for.
-        let last = self.is_full() || self.sent == self.acked;
-        let bytes = self.kept.slice(offset, most.min(left), last)?;
-        self.sent += bytes.len() as u64;
-        self.shown = self.shown.max(self.sent);
-        Some((offset, bytes))
-    }
-
-    /// Notes that something moves, if it is worth the name.
-    fn has_moved(&mut self) {
-        let mark = self.received + self.acked;
-        if mark >= self.mark + PROGRESS_EVERY || self.is_full() {
-            (self.mark, self.moved) = (mark, Instant::now());
-        }
-    }
-
-    /// Whether the receiver was handed all there will be.
-    pub(super) fn is_drained(&self) -> bool {
-        self.is_full() && self.sent == self.received
-    }
-
-    /// Whether the receiver has all, and it is right.
-    pub(super) fn is_done(&self) -> bool {
-        self.verified.is_some() && self.acked == self.received
-    }
-
-    fn acknowledge(&mut self, received: u64) -> Result<Option<u64>, TransferEnd> {
-        if received > self.shown {
-            return Err(TransferEnd::OffsetMismatch);
-        }
-        if received > self.acked {
-            self.acked = received;
-            self.sent = self.sent.max(received);
-            self.kept.forget(received);
-            self.has_moved();
-        }
-        let tell = self.acked > self.told && (self.acked - self.told >= PROGRESS_EVERY || self.acked == self.sent);
-        if tell {
-            self.told = self.acked;
-        }
-        Ok(tell.then_some(self.told))
-    }
-}
-
-impl From<Fault> for TransferEnd {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::TypeMismatch => Self::TypeMismatch,
-            Fault::TypeNotAllowed => Self::TypeNotAllowed,
-            Fault::VoiceTooLong => Self::VoiceTooLong,
-            Fault::VoiceMismatch => Self::VoiceMismatch,
-            Fault::VoiceUnreadable => Self::VoiceUnreadable,
         }
     }
 }

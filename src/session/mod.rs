@@ -20,6 +20,7 @@ mod parting;
 mod pulse;
 mod register;
 mod run;
+mod writing;
 
 pub use self::link::{Heard, Link, LinkEnd, NoStreams, Reader, Sink, Source, StreamEnd, Streams, Writer};
 pub use self::register::{Sessions, Settings};

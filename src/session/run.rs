@@ -15,22 +15,20 @@ use super::carry::carry;
 use super::core::Core;
 use super::dispatch;
 use super::link::{Heard, Link, LinkEnd, Reader, Streams, Writer};
-use super::parting::{FAREWELL, part};
+use super::parting::part;
 use super::pulse::{Due, Pulse};
 use super::register::{Entry, Held, Sessions};
-use crate::chat::{Carrier, accounts};
-use crate::outbox::{Batch, Outbox};
+use super::writing::{long_after_the_end, write, write_on};
+use crate::chat::accounts;
+use crate::outbox::Batch;
 use crate::protocol::{
-    Arrival, Beat, CHUNK, ClientEvent, ClientFrame, ClientLimits, CloseReason, Closing, Established, FILE_CHUNK, Hello,
-    Lost, MAX_FRAME, MAX_TEXT, PROTOCOL, Refusal, ServerEvent, TRANSFER_WINDOW, millis,
+    Arrival, Beat, ClientEvent, ClientFrame, ClientLimits, CloseReason, Closing, Established, FILE_CHUNK, Hello, Lost,
+    MAX_FRAME, MAX_TEXT, PROTOCOL, Refusal, ServerEvent, TRANSFER_WINDOW, millis,
 };
 
 /// How long a link that was asked to give its session away waits for the taker before it counts
 /// the session as unlinked.
 const HANDED_OVER: Duration = Duration::from_secs(3);
-
-/// Most chunks that are written in one go, between frames.
-const CHUNKS: usize = 3;
 
 /// How long a client without a link may leave a partner waiting of whom it does not know.
 const MISSING: Duration = Duration::from_secs(2);
@@ -337,73 +335,6 @@ impl Sessions {
         }
         dispatch::act(&self.0.chat, core, event, seq.is_some()).await;
         soon
-    }
-}
-
-/// Writes until the link or the session ends; yields why, if it was the link's own doing.
-async fn write_on<W: Writer>(
-    outbox: &Outbox,
-    writer: &mut W,
-    carrier: Option<&Carrier>,
-    wanted: &CancellationToken,
-    over: &CancellationToken,
-    deadline: Duration,
-) -> Option<LinkEnd> {
-    let mut batch = Batch::default();
-    let mut chunks = Vec::new();
-    loop {
-        // Frames go before chunks, and after each few.
-        let frames = outbox.take(&mut batch);
-        if !frames && outbox.has_ended() {
-            return None;
-        }
-        chunks.clear();
-        if let Some(carrier) = carrier.filter(|_| !frames) {
-            chunks.extend(std::iter::from_fn(|| carrier.take(CHUNK)).take(CHUNKS));
-        }
-        if frames || !chunks.is_empty() {
-            let writing = async {
-                match frames {
-                    true => write(writer.send(&batch), deadline).await,
-                    false => write(writer.send_chunks(&chunks), deadline).await,
-                }
-            };
-            tokio::select! {
-                biased; // a stuck write must not hide that the session is wanted elsewhere
-                () = wanted.cancelled() => return None,
-                () = over_unless_ended(outbox, over) => return None,
-                written = writing => match written {
-                    Ok(()) => continue,
-                    Err(end) => return Some(end),
-                }
-            }
-        }
-        tokio::select! {
-            biased;
-            () = wanted.cancelled() => return None,
-            () = over.cancelled() => return None,
-            () = outbox.ready() => {}
-        }
-    }
-}
-
-/// Waits for the other loop's end; if the session itself is what ended, what is queued is written.
-async fn over_unless_ended(outbox: &Outbox, over: &CancellationToken) {
-    over.cancelled().await;
-    if outbox.has_ended() {
-        std::future::pending::<()>().await;
-    }
-}
-
-async fn long_after_the_end(outbox: &Outbox) {
-    outbox.ended().await;
-    sleep(FAREWELL).await;
-}
-
-async fn write(writing: impl Future<Output = Result<(), LinkEnd>>, deadline: Duration) -> Result<(), LinkEnd> {
-    match timeout(deadline, writing).await {
-        Ok(written) => written,
-        Err(_late) => Err(LinkEnd::Lost("a write took too long".to_owned())),
     }
 }
 
