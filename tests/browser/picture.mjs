@@ -7,6 +7,7 @@ import { Person, meet } from "./support/person.mjs";
 import { launchServer } from "./support/server.mjs";
 
 const FILE = path.resolve(import.meta.dirname, "../../docs/demo.png");
+const NOTES = path.resolve(import.meta.dirname, "../../README.md");
 const MOST_BYTES = 200_000;
 const INTERESTS = "cooking,travel,";
 
@@ -15,8 +16,7 @@ const TALK = [
   ["Jonas", "Lisbon, for one more week. I am here for the food, to be honest."],
   ["Mira", "Then you have to try the grilled sardines in Alfama."],
   ["Mira", "Any place with smoke coming out of the door will do."],
-  ["Jonas", "That is the best restaurant guide I have ever been given."],
-  ["Mira", "Tell me what you think of them tomorrow!"],
+  ["Jonas", "That is the best restaurant guide I have ever been given. Listen:"],
 ];
 
 const server = await launchServer();
@@ -29,6 +29,15 @@ try {
     await people[speaker].says(text);
     await people[speaker].seesMessage(text, { mine: true });
   }
+  // A voice note, and a list that is accepted.
+  await people.Jonas.clicks("record");
+  await people.Jonas.sees("record-stop");
+  await new Promise((resolve) => setTimeout(resolve, 4_000));
+  await people.Jonas.clicks("record-stop");
+  await people.Mira.sees("voice-player");
+  await people.Mira.attaches(NOTES);
+  await people.Jonas.clicks("transfer-accept");
+  await people.Mira.seesFile("README.md", "complete");
   await people.Mira.sees("door", "WebTransport");
   await people.Mira.sees("rtt");
   await people.Mira.isPicturedAs(FILE);
