@@ -205,7 +205,8 @@ impl Flow {
     /// Notes that something moves, if it is worth the name.
     fn has_moved(&mut self) {
         let mark = self.received + self.acked;
-        if mark >= self.mark + PROGRESS_EVERY || self.is_full() {
+        let all = self.is_full() && self.acked == self.received;
+        if mark >= self.mark + PROGRESS_EVERY || all {
             (self.mark, self.moved) = (mark, Instant::now());
         }
     }

@@ -1,5 +1,7 @@
 //! The ends of a transfer for those who speak HTTP: a request's body in, an answer's body out.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use rand::RngExt;
 
@@ -49,19 +51,19 @@ impl Chat {
     }
 
     /// Takes up what a ticket stands for, once; the bytes then go this way and no other. `caller`: who
-    /// asks, where that is known.
+    /// asks, where that is known. `sized`: only what says its size beforehand.
     ///
     /// # Errors
     /// [`ErrorCode::TransferUnknown`](crate::protocol::ErrorCode::TransferUnknown).
-    pub fn download(&self, ticket: Ticket, caller: Option<UserId>) -> Result<Download, Refusal> {
-        let transfer = self.files.find(ticket).ok_or_else(unknown)?;
+    pub fn download(&self, ticket: Ticket, caller: Option<UserId>, sized: bool) -> Result<Download, Refusal> {
+        let transfer = self.files.find(ticket).filter(|it| !sized || it.offered.size.is_some()).ok_or_else(unknown)?;
         let conversation = transfer.conversation.upgrade().ok_or_else(unknown)?;
         let talk = Talk::of(conversation, 1 - transfer.from);
         if caller.is_some_and(|caller| caller != talk.me().member.user.id) {
             return Err(unknown());
         }
         let transfer = talk.accept(&transfer.id().clone(), Taker::Http)?;
-        Ok(Download { outlet: Outlet::new(transfer), handed: 0 })
+        Ok(Download { outlet: Outlet::new(transfer), first: VecDeque::new(), taken: 0, handed: 0 })
     }
 
     fn talk_of(&self, user: UserId) -> Result<Talk, Refusal> {
@@ -133,6 +135,9 @@ impl Drop for Upload {
 /// An answer's body, as it comes from the partner. Dropped before its end, the transfer is called off.
 pub struct Download {
     outlet: Outlet,
+    /// Taken, and not handed over.
+    first: VecDeque<Bytes>,
+    taken: u64,
     handed: u64,
 }
 
@@ -140,6 +145,26 @@ impl Download {
     /// What comes.
     pub fn offered(&self) -> &Offered {
         self.outlet.offered()
+    }
+
+    /// Waits until so many bytes are here, or all: then it is known whether they are what they should be.
+    ///
+    /// # Errors
+    /// How the transfer ended before that.
+    pub async fn ready(&mut self, least: u64, most: usize) -> Result<(), Over> {
+        while self.taken < least && self.outlet.offered().size != Some(self.taken) {
+            let Some(bytes) = self.take(most).await? else { break };
+            self.first.push_back(bytes);
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, most: usize) -> Result<Option<Bytes>, Over> {
+        let next = self.outlet.next(most).await?;
+        Ok(next.map(|(_, bytes)| {
+            self.taken += bytes.len() as u64;
+            bytes
+        }))
     }
 
     /// The next bytes; `None`: that was all. To ask for more says that those before are gone.
@@ -150,11 +175,12 @@ impl Download {
         if self.handed > 0 {
             self.outlet.acknowledge(self.handed);
         }
-        let next = self.outlet.next(most).await?;
-        Ok(next.map(|(_, bytes)| {
-            self.handed += bytes.len() as u64;
-            bytes
-        }))
+        let bytes = match self.first.pop_front() {
+            Some(bytes) => Some(bytes),
+            None => self.take(most).await?,
+        };
+        self.handed += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        Ok(bytes)
     }
 }
 

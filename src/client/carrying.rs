@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::pace::Pace;
 use crate::protocol::{
-    CHUNK, ChunkHeader, ClientEvent, Complete, Established, FileKind, HeldTransfer, Offer, Offered, PROGRESS_EVERY,
-    Progress, Refusal, ServerEvent, Sha256, TransferId,
+    About, CHUNK, ChunkHeader, ClientEvent, Complete, ErrorCode, Established, FileKind, HeldTransfer, Offer, Offered,
+    PROGRESS_EVERY, Progress, Refusal, ServerEvent, Sha256, TransferId,
 };
 
 /// The receiver says how far it is at the latest so long after the last byte.
@@ -83,6 +83,14 @@ struct Outgoing {
     told: bool,
 }
 
+impl Outgoing {
+    /// What is said of it once all was sent.
+    fn claim(&mut self) -> Complete {
+        self.hash.reach(&self.bytes);
+        Complete { transfer: self.id.clone(), size: self.bytes.len() as u64, sha256: self.hash.finish() }
+    }
+}
+
 struct Incoming {
     offered: Offered,
     accepted: bool,
@@ -135,6 +143,8 @@ pub(super) struct Carrying {
     done: VecDeque<(TransferId, u64)>,
     /// What is to be said of these.
     owed: Vec<Progress>,
+    /// What is to be said again, and when.
+    later: Vec<(Instant, ClientEvent)>,
 }
 
 /// What to write next.
@@ -224,8 +234,28 @@ impl Carrying {
         })
     }
 
-    /// Takes note of an event. False: it is told later, by [`bring`](Self::bring).
+    /// What was too fast, to be said again; an offer that was is over.
+    fn again(&mut self, refusal: &Refusal, now: Instant) -> Option<()> {
+        let wait = Duration::from_millis(refusal.retry_after_ms.filter(|_| refusal.code == ErrorCode::TooFast)?);
+        let id = TransferId::new(refusal.id.as_deref()?).ok()?;
+        let about = About { transfer: id.clone() };
+        let event = match refusal.event.as_deref()? {
+            "file:complete" => ClientEvent::Complete(self.outgoing(&id)?.claim()),
+            "file:accept" => self.incoming(&id).map(|_| ClientEvent::Accept(about))?,
+            "file:cancel" => ClientEvent::Cancel(about),
+            _ => return None,
+        };
+        self.later.push((now + wait, event));
+        Some(())
+    }
+
+    /// Takes note of an event. False: it is told later, by [`bring`](Self::bring), or not at all.
     pub(super) fn hear(&mut self, event: &ServerEvent, now: Instant) -> bool {
+        if let ServerEvent::Error(refusal) = event
+            && self.again(refusal, now).is_some()
+        {
+            return false;
+        }
         match event {
             ServerEvent::Offer(offered) => {
                 let offered = offered.clone();
@@ -287,6 +317,9 @@ impl Carrying {
 
     /// What may be written now.
     pub(super) fn next(&mut self, now: Instant) -> Option<Next> {
+        if let Some(at) = self.later.iter().position(|(at, _)| *at <= now) {
+            return Some(Next::Say(self.later.remove(at).1));
+        }
         if let Some(progress) = self.owed.pop() {
             return Some(Next::Say(ClientEvent::Progress(progress)));
         }
@@ -326,13 +359,7 @@ impl Carrying {
             }
             if outgoing.accepted && !outgoing.told {
                 outgoing.told = true;
-                outgoing.hash.reach(&outgoing.bytes);
-                let sha256 = outgoing.hash.finish();
-                return Some(Next::Say(ClientEvent::Complete(Complete {
-                    transfer: outgoing.id.clone(),
-                    size,
-                    sha256,
-                })));
+                return Some(Next::Say(ClientEvent::Complete(outgoing.claim())));
             }
         }
         None
@@ -346,7 +373,8 @@ impl Carrying {
     /// When to look again, though nothing was heard.
     pub(super) fn due(&self) -> Option<Instant> {
         let owed = self.incoming.iter().filter(|it| it.accepted && it.bytes.len() as u64 > it.said);
-        owed.map(|it| it.heard_at + PROGRESS_AFTER).min()
+        let later = self.later.iter().map(|(at, _)| *at);
+        owed.map(|it| it.heard_at + PROGRESS_AFTER).chain(later).min()
     }
 
     fn clear(&mut self) {
@@ -354,6 +382,7 @@ impl Carrying {
         self.incoming.clear();
         self.done.clear();
         self.owed.clear();
+        self.later.clear();
     }
 
     fn outgoing(&mut self, id: &TransferId) -> Option<&mut Outgoing> {

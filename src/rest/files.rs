@@ -10,7 +10,7 @@ use axum::http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
     HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
@@ -96,6 +96,7 @@ struct Delivered {
 pub async fn download(
     extract::State(state): extract::State<State>,
     Path(ticket): Path<String>,
+    version: Version,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let ticket: Ticket = ticket.parse().map_err(|_| Error::Refused(unknown()))?;
@@ -103,18 +104,13 @@ pub async fn download(
         true => Some(caller(&state, &headers).await?),
         false => None,
     };
-    let mut download = state.chat.download(ticket, caller).map_err(Error::Refused)?;
+    // HTTP/1.0 ends an answer of no known length by closing: what is cut off would look whole.
+    let sized = version == Version::HTTP_10;
+    let mut download = state.chat.download(ticket, caller, sized).map_err(Error::Refused)?;
     // Past this many bytes, or at the end, the type is judged: what is wrong with it is still an answer.
-    let mut first = Vec::new();
-    let mut length = 0;
-    while length < HEAD {
-        let Some(bytes) = download.next(PIECE).await.map_err(Error::Over)? else { break };
-        length += bytes.len();
-        first.push(bytes);
-    }
+    download.ready(HEAD as u64, PIECE).await.map_err(Error::Over)?;
     let headers = describe(download.offered());
-    let first = stream::iter(first.into_iter().map(Ok));
-    let body = Body::from_stream(stream::StreamExt::chain(first, stream::try_unfold(download, proceed)));
+    let body = Body::from_stream(stream::try_unfold(download, proceed));
     Ok((headers, body).into_response())
 }
 

@@ -24,8 +24,10 @@ use crate::protocol::{ErrorCode, FileKind, MAX_NAME, Refusal, check_mime};
 const AROUND: Duration = Duration::from_secs(10);
 /// Time for the next bytes of the file.
 const NEXT: Duration = Duration::from_secs(30);
-/// Most bytes before the file, and after it.
+/// Most bytes before the file ...
 const MOST_AROUND: u64 = MAX_BODY as u64;
+/// ... and after it.
+const MOST_AFTER: u64 = 4 * 1024;
 /// The field that the file is in.
 const FILE: &str = "file";
 /// What a file is, where the form does not say it.
@@ -95,6 +97,8 @@ impl Form {
     /// # Errors
     /// There is more than one file, or it is cut off.
     pub async fn end(mut self) -> Result<(), Error> {
+        // What the file did not take is not for what follows it: that is kept until it is understood.
+        self.allowance.fetch_min(MOST_AFTER, Ordering::Relaxed);
         let next = timeout(AROUND, self.parts.next_field()).await.map_err(|_| Error::BodyTooSlow)?;
         match next.map_err(malformed)? {
             None => Ok(()),

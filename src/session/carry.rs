@@ -167,7 +167,13 @@ async fn download<S: Streams>(streams: &S, mut outlet: Outlet) -> Result<(), Lin
                 }
                 let mut header = BytesMut::new();
                 ChunkHeader { transfer: outlet.id().clone(), offset }.write(&mut header);
-                (streams.open().await?, Some(header.freeze()))
+                let opened = tokio::select! {
+                    biased;
+                    opened = streams.open() => opened?,
+                    // A client that lets no stream be opened must not keep it.
+                    _ = outlet.over() => return Ok(()),
+                };
+                (opened, Some(header.freeze()))
             }
         };
         for bytes in header.into_iter().chain([bytes]) {

@@ -160,7 +160,10 @@ impl Files {
     /// The partner wants ours.
     pub(super) fn accepted(&self, id: &TransferId) -> Option<String> {
         let entry = self.list.iter().find(|entry| entry.id == *id)?;
-        Some(format!("* They want {}.", entry.name))
+        Some(match entry.way {
+            Way::Out => format!("* They want {}.", entry.name),
+            Way::Asked | Way::In(_) => format!("* {} is fetched by its link.", entry.name),
+        })
     }
 
     /// The partner does not want ours.
@@ -173,7 +176,8 @@ impl Files {
         let entry = self.remove(id)?;
         Some(match entry.way {
             Way::Out => format!("* They have {}.", entry.name),
-            Way::Asked | Way::In(_) => format!("* {} did not arrive as it was sent.", entry.name),
+            Way::Asked => format!("* {} was fetched by its link.", entry.name),
+            Way::In(_) => format!("* {} did not arrive as it was sent.", entry.name),
         })
     }
 
@@ -198,6 +202,9 @@ impl Files {
     /// The server did not take an offer of ours.
     pub(super) fn refused(&mut self, refusal: &Refusal) -> Option<String> {
         let id = TransferId::new(refusal.id.as_deref()?).ok()?;
+        if refusal.event.as_deref() != Some("file:offer") {
+            return None;
+        }
         let entry = self.remove(&id)?;
         Some(format!("* {} was not sent. {}", entry.name, clean(&refusal.message)))
     }

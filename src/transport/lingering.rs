@@ -1,4 +1,5 @@
-//! A stream that is closed so that its last words are heard.
+//! A stream that is closed so that its last words are heard, and that does not wait for ever for a
+//! client that reads nothing.
 
 use std::future::Future;
 use std::io;
@@ -9,6 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+/// How long one write may wait for a client that reads nothing.
+const WRITE: Duration = Duration::from_secs(30);
 /// How long what still comes is read, after all was written.
 const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that are read, and dropped, at once.
@@ -19,14 +22,35 @@ const PIECE: usize = 8 * 1024;
 /// a client that is still writing would never see the answer (RFC 9112 section 9.6).
 pub(super) struct Lingering<S> {
     stream: S,
+    /// While a write waits.
+    waits: Option<Pin<Box<Sleep>>>,
     /// Set once the writing side is shut down.
     until: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Lingering<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, until: None }
+        Self { stream, waits: None, until: None }
     }
+
+    fn in_time<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        in_time(&mut self.waits, cx, done)
+    }
+}
+
+/// What is done, or an error once it has not been for too long.
+fn in_time<T>(
+    waits: &mut Option<Pin<Box<Sleep>>>,
+    cx: &mut Context<'_>,
+    done: Poll<io::Result<T>>,
+) -> Poll<io::Result<T>> {
+    if done.is_ready() {
+        *waits = None;
+        return done;
+    }
+    let waits = waits.get_or_insert_with(|| Box::pin(sleep(WRITE)));
+    ready!(waits.as_mut().poll(cx));
+    Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
@@ -37,7 +61,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.in_time(cx, written)
     }
 
     fn poll_write_vectored(
@@ -45,7 +70,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.in_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -53,13 +79,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.in_time(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, until } = &mut *self;
+        let Self { stream, waits, until } = &mut *self;
         if until.is_none() {
-            ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
+            let shut = Pin::new(&mut *stream).poll_shutdown(cx);
+            ready!(in_time(waits, cx, shut))?;
         }
         let until = until.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         let mut dropped = [0; PIECE];
@@ -104,5 +132,13 @@ mod tests {
         let (near, _far) = duplex(16);
         Lingering::new(near).shutdown().await.unwrap();
         assert_eq!(began.elapsed().as_secs(), LINGER.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_is_not_written_to_for_ever() {
+        let (near, _far) = duplex(16);
+        let began = tokio::time::Instant::now();
+        let error = Lingering::new(near).write_all(&[7; 100]).await.unwrap_err();
+        assert_eq!((error.kind(), began.elapsed().as_secs()), (io::ErrorKind::TimedOut, WRITE.as_secs()));
     }
 }

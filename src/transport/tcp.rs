@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -32,6 +33,8 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 const REQUEST_HEAD: Duration = Duration::from_secs(30);
 /// Bytes of a request's head, and of what is buffered for each connection.
 const HEAD_BYTES: usize = 16 * 1024;
+/// Bytes that the system takes ahead of what it can send.
+const UNSENT: u32 = 64 * 1024;
 /// A pause when the system has no more sockets to give.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
@@ -83,6 +86,8 @@ async fn connection(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
+    // What the system keeps for the client is out of our hands: little of it should be.
+    SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)?;
     match tls {
         Some(tls) => http(timeout(HANDSHAKE, tls.accept(stream)).await??, peer, router, stop).await,
         None => http(stream, peer, router, stop).await,

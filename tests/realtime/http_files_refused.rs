@@ -323,3 +323,28 @@ async fn the_eleventh_file_of_an_hour_waits() {
     assert!(other.next(Duration::from_millis(100)).await.is_err(), "nobody is asked");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn what_follows_a_file_is_hardly_read() {
+    let world = world().await;
+    let (mut one, token, mut other, _) = pair(&world, [WebSocket, WebSocket]).await;
+    // A part that never comes to its end, where the form should: it would have to be kept to be understood.
+    let mut body = b"--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\
+        content-type: text/plain\r\n\r\nsmall enough\r\n--b\r\nx: "
+        .to_vec();
+    body.resize(body.len() + 1_000_000, b'x');
+    let sending = async {
+        let kind = "multipart/form-data; boundary=b";
+        let request = world.http.post(world.url("/api/files")).bearer_auth(&token).header("content-type", kind);
+        let answer = request.body(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<serde_json::Value>().await.unwrap()["error"]["code"].take())
+    };
+    let receiving = async {
+        let offered = offered(&mut other).await;
+        other.accept(&offered.transfer).await.unwrap();
+        until(&mut other, "file:cancel").await;
+    };
+    let ((refused, _), ()) = tokio::join!(beside(&mut one, sending), receiving);
+    assert_eq!(refused, (400, serde_json::json!("malformed-form")));
+    world.stop().await;
+}

@@ -54,8 +54,9 @@ export class Receiving {
    */
   hear(event, data) {
     if (event === "file:accept") {
-      this.#elsewhere = this.transfer.state === "offered";
-      if (this.#elsewhere) this.transfer.begin();
+      // Also where it was wanted here in the same moment: the link was quicker.
+      this.#elsewhere = true;
+      if (this.transfer.state === "offered") this.transfer.begin();
     }
     if (event !== "file:complete") return;
     if (this.#elsewhere) return this.transfer.complete();
@@ -91,6 +92,11 @@ export class Receiving {
   /** The server did not take the one event that may come too soon. */
   again() {
     this.#say();
+  }
+
+  /** Its bytes go another way. */
+  get elsewhere() {
+    return this.#elsewhere;
   }
 
   /** What to tell a server about it that goes on with the session. */
@@ -151,7 +157,7 @@ export class Receiving {
 
   async #collect() {
     await this.transfer.done;
-    if (this.#elsewhere) throw new DuologueError("fetched-elsewhere", "It was fetched by its link.");
+    if (this.#elsewhere) throw fetched();
     const blob = new Blob(/** @type {BlobPart[]} */ (this.#parts), { type: this.transfer.mime });
     this.#parts = [];
     // The server has checked it; where nobody could have touched it since, that is enough.
@@ -167,6 +173,7 @@ export class Receiving {
       await this.#news.promise;
     }
     const part = this.#parts.shift();
+    if (!part && this.#elsewhere) return this.#reader?.error(fetched());
     if (!part) return this.transfer.state === "complete" ? this.#reader?.close() : undefined;
     this.#reader?.enqueue(part);
     this.#read += part.length;
@@ -211,6 +218,10 @@ export class Receiving {
   #fail(code, message) {
     this.transfer.end("failed", new DuologueError(code, message), "file:cancel");
   }
+}
+
+function fetched() {
+  return new DuologueError("fetched-elsewhere", "It was fetched by its link.");
 }
 
 function read() {

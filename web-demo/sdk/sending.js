@@ -15,6 +15,8 @@ const WINDOW = 192 * 1024;
 /** @typedef {import("./transfers.js").TransferHost} TransferHost */
 
 export class Sending {
+  /** Its place among those that wait. */
+  order = 0;
   #blob;
   #host;
   /** Told to the server: as long as this is not so, nothing is. */

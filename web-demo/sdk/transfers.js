@@ -45,6 +45,9 @@ export class Transfers {
   /** Whole on this side; the server may not have heard it. @type {Map<string, { received: number, named: boolean }>} */
   #had = new Map();
   #ended = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} until an offer is made again for which there was no place */
+  #turn;
+  #count = 0;
 
   /**
    * @param {Omit<TransferHost, "over">} host
@@ -65,6 +68,7 @@ export class Transfers {
   send(blob, kind, { name, durationMs, onProgress, signal }, objection) {
     const named = name || /** @type {Partial<File>} */ (blob).name || kind;
     const work = new Sending(blob, { kind, name: named, durationMs }, this.#host);
+    work.order = this.#count += 1;
     const { transfer } = work;
     if (onProgress) transfer.addEventListener("progress", ({ detail }) => onProgress(detail));
     const refusal = objection ?? this.#objection(transfer);
@@ -145,10 +149,15 @@ export class Transfers {
     if (code === "transfer-limit" && work instanceof Sending) {
       // Others of this account send too: it waits for its turn.
       this.#live.delete(id);
-      this.#queue.unshift(work);
-      setTimeout(() => this.#advance(), TURN_MS);
+      this.#queue = [work, ...this.#queue].sort((one, other) => one.order - other.order);
+      this.#turn ??= setTimeout(() => {
+        this.#turn = undefined;
+        // One at a time, or what is refused would use up what the talk may say.
+        this.#advance(1);
+      }, TURN_MS);
       return true;
     }
+    if (event === "file:accept" && work instanceof Receiving && work.elsewhere) return true;
     if (code === "too-fast" && retryAfterMs !== undefined && event !== "file:chunk") {
       setTimeout(() => {
         if (!answer) this.#live.get(id)?.again(event);
@@ -165,6 +174,7 @@ export class Transfers {
   /** @param {DuologueError} error */
   end(error) {
     this.#ended = true;
+    clearTimeout(this.#turn);
     for (const { transfer } of [...this.#queue.splice(0), ...this.#live.values()]) transfer.end("failed", error);
   }
 
@@ -176,9 +186,9 @@ export class Transfers {
   }
 
   /** Offers what waits and has a place. */
-  #advance() {
+  #advance(most = Infinity) {
     const places = this.#host.limits.transfers ?? AT_ONCE;
-    while (this.#queue.length > 0) {
+    for (let offers = 0; this.#queue.length > 0 && offers < most && !this.#turn; offers += 1) {
       const out = [...this.#live.values()].filter(({ transfer }) => transfer.mine);
       if (out.length >= places) return;
       // The hello that is under way does not name it, and what it does not name ends.
