@@ -165,7 +165,7 @@ fn a_file_of_ours_from_the_offer_to_the_end() {
     let words = heard(&mut room, ServerEvent::Cancel(stalled));
     assert_eq!(words, ["* a.txt did not get there. Nothing moved for too long."]);
     let id = send(&mut room);
-    let refusal = Refusal::new(ErrorCode::TypeNotAllowed, "Not here.").with_id(id.as_str());
+    let refusal = Refusal::new(ErrorCode::TypeNotAllowed, "Not here.").of("file:offer").with_id(id.as_str());
     assert_eq!(heard(&mut room, ServerEvent::Error(refusal)), ["* a.txt was not sent. Not here."]);
     let id = send(&mut room);
     let orders = room.typed("/cancel");
