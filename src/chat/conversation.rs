@@ -136,7 +136,11 @@ impl Talk {
         let from = self.me().member.user.id;
         let receipt = Receipt::Delivered { to: self.me().member.outbox.clone(), id: id.clone() };
         let event = ServerEvent::Message(MessageOut { id, from, kind, content, timestamp: unix_millis() });
-        self.say(|| self.partner().member.outbox.post_with(&event, receipt))
+        let said = self.say(|| self.partner().member.outbox.post_with(&event, receipt));
+        said.map_err(|refusal| match &event {
+            ServerEvent::Message(message) => refusal.with_id(message.id.as_str()),
+            _ => refusal,
+        })
     }
 
     /// Shows the partner whether this side is typing.

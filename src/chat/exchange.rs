@@ -81,7 +81,7 @@ impl Talk {
 
     /// Lets the partner send what they offered, to whoever takes the bytes away.
     pub(super) fn accept(&self, id: &TransferId, taker: Taker) -> Result<Arc<Transfer>, Refusal> {
-        let transfer = self.find_in(id, Phase::Offered)?;
+        let transfer = self.find_offered(id)?;
         let Some(share) = transfer.files.room() else {
             self.drop_transfer(&transfer, TransferEnd::Busy);
             return Ok(transfer);
@@ -114,7 +114,7 @@ impl Talk {
 
     /// Declines what the partner offered.
     pub(super) fn reject(&self, id: &TransferId) -> Result<(), Refusal> {
-        let transfer = self.find_in(id, Phase::Offered)?;
+        let transfer = self.find_offered(id)?;
         self.through(|standing| {
             if standing.close(&transfer, Over::Rejected) {
                 self.tell_sender(&transfer, &ServerEvent::Reject(About { transfer: id.clone() }));
@@ -292,9 +292,10 @@ impl Talk {
         }
     }
 
-    fn find_in(&self, id: &TransferId, phase: Phase) -> Result<Arc<Transfer>, Refusal> {
+    /// An offer to this side that has no answer yet.
+    fn find_offered(&self, id: &TransferId) -> Result<Arc<Transfer>, Refusal> {
         let transfer = self.find(id, false).map_err(|_| unknown())?;
-        if transfer.flow().phase == phase { Ok(transfer) } else { Err(unknown()) }
+        if transfer.flow().phase == Phase::Offered { Ok(transfer) } else { Err(unknown()) }
     }
 
     fn tell_sender(&self, transfer: &Transfer, event: &ServerEvent) {

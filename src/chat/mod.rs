@@ -235,9 +235,12 @@ impl Participant {
     /// Sends the partner a message.
     ///
     /// # Errors
-    /// [`ErrorCode::NoConversation`].
+    /// [`ErrorCode::NoConversation`], with the message's id.
     pub fn message(&self, message: Message) -> Result<(), Refusal> {
-        self.talk()?.message(message)
+        match self.person.talk() {
+            Some(talk) => talk.message(message),
+            None => Err(no_conversation().with_id(message.id.as_str())),
+        }
     }
 
     /// Shows the partner whether this person is typing.

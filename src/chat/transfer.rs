@@ -186,8 +186,10 @@ impl Transfer {
         true
     }
 
-    /// When to look again whether it has come to a standstill; `None`: it has, or is over.
-    /// `linked`: whether both people have a link.
+    /// When to look again whether it stands still. `linked`: whether both people have a link.
+    ///
+    /// # Errors
+    /// What ends it now; `None`: it is over.
     pub(super) fn standstill(
         &self,
         now: Instant,

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::protocol::CHUNK;
+
 /// What the window grows by: a chunk.
-const STEP: u64 = 16 * 1024;
+const STEP: u64 = CHUNK as u64;
 /// The least window: with one chunk alone, the server would keep the end of it until more comes, and the
 /// acknowledgement would come late for that.
 const LEAST: u64 = 2 * STEP;

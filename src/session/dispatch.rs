@@ -20,7 +20,11 @@ pub(super) async fn act(chat: &Chat, core: &mut Core, event: Result<ClientEvent,
             let name = event.name();
             match allow(core, &event, numbered) {
                 Ok(()) => {
-                    let id = event.id().map(str::to_owned);
+                    // A message's refusal has its id already, and progress has none: they are many.
+                    let id = match &event {
+                        ClientEvent::Message(_) | ClientEvent::Progress(_) => None,
+                        other => other.id().map(str::to_owned),
+                    };
                     let performed = perform(chat, core, event).await;
                     performed.map_err(|refusal| with_id(refusal.of(name), id.as_deref()))
                 }

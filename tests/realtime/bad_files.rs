@@ -11,7 +11,7 @@ use duologue::protocol::{
 };
 use serde_json::json;
 
-use crate::files::{file, noise};
+use crate::files::{collected, file, noise};
 use crate::world::*;
 
 over_every_pair_of_doors! {
@@ -219,7 +219,13 @@ async fn bytes_that_belong_nowhere_are_refused(doors: [Door; 2]) {
     } else {
         // Flow control stops a stream by itself; what can be tried is to bring the bytes twice.
         send(&mut one, "flood", 0, 16_384).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        // Once they are there, they are being brought.
+        let there = async {
+            while other.has(&id("flood")) == 0 {
+                let _ = other.next(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(WAIT, there).await.expect("the bytes come");
         stray(&mut one, "flood", 0).await;
         assert_eq!(refusal(&mut one).await, (json!("transfer-busy"), "flood".into()));
         // Reset in the middle.
@@ -283,18 +289,15 @@ async fn whoever_stands_still_is_not_waited_for(doors: [Door; 2]) {
     let ServerEvent::Offer(offered) = until(&mut other, "file:offer").await else { unreachable!() };
     other.accept(&offered.transfer).await.unwrap();
     other.cut();
-    // It must notice, and wait for longer than the stall.
+    // It must notice; then nothing ends it for longer than the stall.
     until(&mut one, "user:status").await;
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let quiet = tokio::time::Instant::now() + Duration::from_millis(1_500);
+    while let Ok(event) = one.next(quiet.saturating_duration_since(tokio::time::Instant::now())).await {
+        assert_ne!(event.name(), "file:cancel");
+    }
     other.resume(doors[1]).await.unwrap();
     let sending = async { until(&mut one, "file:complete").await };
-    let receiving = async {
-        match until(&mut other, "file:complete").await {
-            ServerEvent::Complete(complete) => other.collect(&complete).unwrap().1,
-            event => unreachable!("{event:?}"),
-        }
-    };
-    let (_, bytes) = tokio::join!(sending, receiving);
+    let (_, bytes) = tokio::join!(sending, collected(&mut other));
     assert_eq!(bytes, file.bytes);
     world.stop().await;
 }

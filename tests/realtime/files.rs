@@ -47,6 +47,14 @@ async fn receive(client: &mut Client) -> (Offered, Bytes) {
     }
 }
 
+/// Waits for a file that was accepted.
+pub async fn collected(client: &mut Client) -> Bytes {
+    match until(client, "file:complete").await {
+        ServerEvent::Complete(complete) => client.collect(&complete).expect("whole, and as it was sent").1,
+        event => unreachable!("{event:?}"),
+    }
+}
+
 /// Sends a file and waits until the partner has it.
 async fn send(client: &mut Client, id: &str, file: &File) -> u64 {
     client.offer(id, file).await.unwrap();
@@ -260,10 +268,7 @@ async fn what_an_earlier_link_brought_counts_on_the_next(doors: [Door; 2]) {
         other.resume_as_of(doors[0], &id, had - 60_000).await.unwrap();
         let more = ClientEvent::Progress(Progress { transfer: id.clone(), received: had });
         other.send(&more).await.unwrap();
-        match until(&mut other, "file:complete").await {
-            ServerEvent::Complete(complete) => other.collect(&complete).unwrap().1,
-            event => unreachable!("{event:?}"),
-        }
+        collected(&mut other).await
     };
     let (_, bytes) = tokio::join!(sending, receiving);
     assert_eq!(bytes, file.bytes);

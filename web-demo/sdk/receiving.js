@@ -10,7 +10,7 @@ import { sha256 } from "./sending.js";
 import { Transfer } from "./transfer.js";
 
 /** How long the session may take to be on another link. */
-const MOVING_MS = 50;
+export const MOVING_MS = 50;
 
 export class Receiving {
   #host;

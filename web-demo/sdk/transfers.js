@@ -4,15 +4,13 @@
  */
 
 import { DuologueError } from "./errors.js";
-import { Receiving } from "./receiving.js";
+import { MOVING_MS, Receiving } from "./receiving.js";
 import { Sending } from "./sending.js";
 
 /** So many are offered or under way at once, where the server does not say. */
 const AT_ONCE = 4;
 /** So many that have come in are remembered, in case the last word about them is lost with the link. */
 const REMEMBERED = 16;
-/** How long the session may take to be on another link. */
-const MOVING_MS = 50;
 /** Where the server has no place for an offer, it is made again after so long. */
 const TURN_MS = 2_000;
 
@@ -185,14 +183,14 @@ export class Transfers {
     this.#came(work.transfer);
   }
 
-  /** Offers what waits and has a place. */
+  /** Offers what waits and has a place. @param {number} [most] of them */
   #advance(most = Infinity) {
     const places = this.#host.limits.transfers ?? AT_ONCE;
     for (let offers = 0; this.#queue.length > 0 && offers < most && !this.#turn; offers += 1) {
       const out = [...this.#live.values()].filter(({ transfer }) => transfer.mine);
       if (out.length >= places) return;
       // The hello that is under way does not name it, and what it does not name ends.
-      if (this.#host.moving()) return void setTimeout(() => this.#advance(), MOVING_MS);
+      if (this.#host.moving()) return void setTimeout(() => this.#advance(most), MOVING_MS);
       const [work] = this.#queue.splice(0, 1);
       this.#live.set(work.transfer.id, work);
       work.offer();
