@@ -132,15 +132,20 @@ impl Talk {
 
     /// Sends a message; the sender hears `chat:delivered` once the partner's client has it.
     pub(super) fn message(&self, message: Message) -> Result<(), Refusal> {
-        let Message { id, kind, content, timestamp: _ } = message;
+        let Message { id, kind, content, timestamp: sent } = message;
         let from = self.me().member.user.id;
         let receipt = Receipt::Delivered { to: self.me().member.outbox.clone(), id: id.clone() };
-        let event = ServerEvent::Message(MessageOut { id, from, kind, content, timestamp: unix_millis() });
+        let event = ServerEvent::Message(MessageOut { id, from, kind, content, timestamp: unix_millis(), sent });
         let said = self.say(|| self.partner().member.outbox.post_with(&event, receipt));
         said.map_err(|refusal| match &event {
             ServerEvent::Message(message) => refusal.with_id(message.id.as_str()),
             _ => refusal,
         })
+    }
+
+    /// Passes on what sets up a call.
+    pub(super) fn signal(&self, signal: &ServerEvent) -> Result<(), Refusal> {
+        self.post(signal)
     }
 
     /// Shows the partner whether this side is typing.

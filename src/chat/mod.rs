@@ -259,6 +259,14 @@ impl Participant {
         self.talk()?.clear()
     }
 
+    /// Passes on to the partner what sets up a call.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NoConversation`].
+    pub fn signal(&self, signal: &ServerEvent) -> Result<(), Refusal> {
+        self.talk()?.signal(signal)
+    }
+
     /// Offers the partner a file or a voice note.
     ///
     /// # Errors

@@ -266,6 +266,11 @@ fn limits(raw: &raw::Limits) -> Result<Limits, Error> {
         events_per_minute: rate("limits.events_per_minute", raw.events_per_minute, usual.events_per_minute)?,
         matches_per_minute: rate("limits.matches_per_minute", raw.matches_per_minute, usual.matches_per_minute)?,
         typing_per_minute: rate("limits.typing_per_minute", raw.typing_per_minute, usual.typing_per_minute)?,
+        candidates_per_minute: rate(
+            "limits.candidates_per_minute",
+            raw.candidates_per_minute,
+            usual.candidates_per_minute,
+        )?,
         uploads_per_hour: rate("limits.uploads_per_hour", raw.uploads_per_hour, usual.uploads_per_hour)?,
         max_sessions: count("limits.max_sessions", raw.max_sessions, usual.max_sessions)?,
         max_parked: count("limits.max_parked", raw.max_parked, usual.max_parked)?,

@@ -38,6 +38,7 @@ section!(Limits {
     events_per_minute: u32,
     matches_per_minute: u32,
     typing_per_minute: u32,
+    candidates_per_minute: u32,
     uploads_per_hour: u32,
     max_sessions: u64,
     max_parked: u64,

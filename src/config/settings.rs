@@ -202,6 +202,8 @@ pub struct Limits {
     pub matches_per_minute: u32,
     /// Typing notices a minute, counted apart.
     pub typing_per_minute: u32,
+    /// ICE candidates a minute, counted apart.
+    pub candidates_per_minute: u32,
     /// Files that one address may offer over HTTP in an hour.
     pub uploads_per_hour: u32,
     /// Sessions of this process in all.
@@ -218,6 +220,7 @@ impl Default for Limits {
             events_per_minute: 100,
             matches_per_minute: 30,
             typing_per_minute: 240,
+            candidates_per_minute: 300,
             uploads_per_hour: 10,
             max_sessions: 100_000,
             max_parked: 20_000,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::heard::*;
 use super::ids::{MessageId, SessionId, SessionKey, TransferId};
 use super::reason::{ErrorCode, Refusal};
+use super::signal::*;
 use super::transfer::*;
 
 /// Longest text of a message, in bytes of UTF-8.
@@ -98,6 +99,9 @@ vocabulary! {
         "file:progress" Progress(Progress) Link,
         "file:complete" Complete(Complete) Reliable,
         "file:cancel" Cancel(About) Reliable,
+        "webrtc:offer" CallOffer(CallOffer) Reliable,
+        "webrtc:answer" CallAnswer(CallAnswer) Reliable,
+        "webrtc:ice-candidate" CallCandidate(CallCandidate) Reliable,
     }
 }
 
@@ -125,6 +129,9 @@ vocabulary! {
         "file:progress" Progress(Progress) Link,
         "file:complete" Complete(Complete) Reliable,
         "file:cancel" Cancel(Cancelled) Reliable,
+        "webrtc:offer" CallOffer(CallOffer) Reliable,
+        "webrtc:answer" CallAnswer(CallAnswer) Reliable,
+        "webrtc:ice-candidate" CallCandidate(CallCandidate) Reliable,
         "error" Error(Refusal) Reliable,
     }
 }
@@ -140,6 +147,9 @@ impl ClientEvent {
             Self::Match(wish) => wish.check(),
             Self::Message(message) => message.check(),
             Self::Offer(offer) => offer.check(),
+            Self::CallOffer(offer) => offer.check(),
+            Self::CallAnswer(answer) => answer.check(),
+            Self::CallCandidate(candidate) => candidate.check(),
             Self::Ping(_)
             | Self::Pong(_)
             | Self::Ack(_)
@@ -330,7 +340,7 @@ pub struct Message {
     pub kind: MessageKind,
     /// At most [`MAX_TEXT`] bytes.
     pub content: String,
-    /// The sender's clock, accepted for the original API's sake; the server stamps its own.
+    /// The sender's clock, as its app writes it; the server stamps its own beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<Timestamp>,
 }

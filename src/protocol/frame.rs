@@ -106,13 +106,17 @@ impl ClientFrame {
                 format!("The envelope has no field \"{field}\"; it has event, data, seq and ack."),
             )
             .of(&name)),
-            None => parse(&name, envelope.data.map_or("{}", RawValue::get)),
+            None => read_event(&name, envelope.data.map_or("{}", RawValue::get)),
         };
         Ok(Self { seq, ack, event })
     }
 }
 
-fn parse(name: &str, data: &str) -> Result<ClientEvent, Refusal> {
+/// Reads and checks the event called `name` from the JSON of its `data`.
+///
+/// # Errors
+/// What is wrong with it, with its name.
+pub fn read_event(name: &str, data: &str) -> Result<ClientEvent, Refusal> {
     let event = ClientEvent::parse(name, data)
         .ok_or_else(|| {
             // An unknown name may be anything: what comes back of it is cut.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::MessageKind;
+use super::event::{MessageKind, Timestamp};
 use super::ids::{ConversationId, MessageId, SessionId, SessionKey, UserId};
 use super::reason::CloseReason;
 use super::transfer::GoOn;
@@ -245,7 +245,7 @@ pub enum Presence {
 }
 
 /// A message of the partner.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MessageOut {
     /// The sender's id of it; drop one that was seen.
     pub id: MessageId,
@@ -258,6 +258,9 @@ pub struct MessageOut {
     pub content: String,
     /// When the server took it, in milliseconds since 1970.
     pub timestamp: u64,
+    /// When it was written by the sender's clock, if the sender said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Timestamp>,
 }
 
 /// The partner's client has acknowledged a message.

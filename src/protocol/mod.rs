@@ -16,14 +16,16 @@ mod heard;
 mod ids;
 mod numbering;
 mod reason;
+mod signal;
 mod transfer;
 
 pub use event::*;
-pub use frame::{ClientFrame, Encoded, MAX_FRAME, ServerFrame, write_ack, write_frame};
+pub use frame::{ClientFrame, Encoded, MAX_FRAME, ServerFrame, read_event, write_ack, write_frame};
 pub use heard::*;
 pub use ids::*;
 pub use numbering::{Arrival, Inbound, Outbound};
 pub use reason::{CloseReason, ErrorCode, Refusal};
+pub use signal::*;
 pub use transfer::*;
 
 /// The version of the wire that this build speaks; `connection:hello` must name it.

@@ -19,6 +19,8 @@ pub enum ErrorCode {
     SeqMissing,
     /// A message's text is over 8 KiB.
     TextTooLong,
+    /// An event is over 64 KiB, where that does not end the link.
+    EventTooBig,
     /// Bytes of a transfer without a header that can be read.
     ChunkMalformed,
     /// No such transfer of this person's, or none for which this makes sense now.

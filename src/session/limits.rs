@@ -26,6 +26,7 @@ pub(super) struct Limits {
     events: Bucket,
     matches: Bucket,
     typing: Bucket,
+    candidates: Bucket,
     refused: u32,
 }
 
@@ -35,6 +36,7 @@ impl Limits {
             events: Bucket::per_minute(limits.events_per_minute, now),
             matches: Bucket::per_minute(limits.matches_per_minute, now),
             typing: Bucket::per_minute(limits.typing_per_minute, now),
+            candidates: Bucket::per_minute(limits.candidates_per_minute, now),
             refused: 0,
         }
     }
@@ -47,6 +49,7 @@ impl Limits {
             | ClientEvent::Ack(_)
             | ClientEvent::Progress(_) => &mut [],
             ClientEvent::Typing(_) => &mut [&mut self.typing],
+            ClientEvent::CallCandidate(_) => &mut [&mut self.candidates],
             ClientEvent::Match(_) | ClientEvent::Skip(_) => &mut [&mut self.matches, &mut self.events],
             ClientEvent::Renew(_)
             | ClientEvent::MatchCancel(_)
@@ -57,7 +60,9 @@ impl Limits {
             | ClientEvent::Accept(_)
             | ClientEvent::Reject(_)
             | ClientEvent::Complete(_)
-            | ClientEvent::Cancel(_) => &mut [&mut self.events],
+            | ClientEvent::Cancel(_)
+            | ClientEvent::CallOffer(_)
+            | ClientEvent::CallAnswer(_) => &mut [&mut self.events],
         };
         charge(buckets, &mut self.refused, now)
     }

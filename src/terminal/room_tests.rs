@@ -53,6 +53,7 @@ fn message(content: &str) -> ServerEvent {
         kind: MessageKind::Text,
         content: content.to_owned(),
         timestamp: 0,
+        sent: None,
     })
 }
 
