@@ -22,6 +22,8 @@ pub enum Door {
     WebTransport,
     /// RFC 6455.
     WebSocket,
+    /// Socket.IO, as clients of the original API speak it.
+    SocketIo,
 }
 
 /// One client of one person.
@@ -47,6 +49,7 @@ impl Member {
         match self.door.load(Ordering::Relaxed) {
             1 => Some(Door::WebTransport),
             2 => Some(Door::WebSocket),
+            3 => Some(Door::SocketIo),
             _ => None,
         }
     }
@@ -57,6 +60,7 @@ impl Member {
             None => 0,
             Some(Door::WebTransport) => 1,
             Some(Door::WebSocket) => 2,
+            Some(Door::SocketIo) => 3,
         };
         self.door.store(code, Ordering::Relaxed);
     }
@@ -98,6 +102,8 @@ pub struct Census {
     pub sessions_webtransport: usize,
     /// Sessions linked over WebSocket.
     pub sessions_websocket: usize,
+    /// Sessions linked over Socket.IO.
+    pub sessions_socketio: usize,
     /// Sessions whose link is lost and that wait for their client.
     pub parked: usize,
 }
@@ -151,6 +157,7 @@ impl Hub {
                     match member.door() {
                         Some(Door::WebTransport) => census.sessions_webtransport += 1,
                         Some(Door::WebSocket) => census.sessions_websocket += 1,
+                        Some(Door::SocketIo) => census.sessions_socketio += 1,
                         None => census.parked += 1,
                     }
                     match member.doing() {

@@ -24,6 +24,7 @@ use crate::chat::{Accounts, Chat};
 use crate::config::{self, Config};
 use crate::session::{Sessions, Settings};
 use crate::tls::{self, Certificates};
+use crate::transport::socketio::SocketIoDoor;
 use crate::transport::{quic, tcp, websocket};
 use crate::{rest, store};
 
@@ -152,7 +153,9 @@ impl Server {
             },
             draining: Arc::clone(&draining),
         });
-        let router = realtime(sessions.clone(), Arc::clone(&origins)).merge(router);
+        let (socketio, polling) = SocketIoDoor::open(sessions.clone(), Arc::clone(&origins), config.public.clone());
+        let polling = rest::dressed(polling, config.origins.clone());
+        let router = realtime(sessions.clone(), Arc::clone(&origins)).merge(polling).merge(router);
 
         if let Some(listener) = http {
             let router = router.clone().layer(Extension(rest::Secure(false)));
@@ -195,7 +198,8 @@ impl Server {
         sessions.drain();
         stopping.cancel();
         tasks.close();
-        if timeout(config.session.drain, tasks.wait()).await.is_err() {
+        let over = async { tokio::join!(socketio.close(), tasks.wait()) };
+        if timeout(config.session.drain, over).await.is_err() {
             warn!(left = tasks.len(), "some connections did not end in time and are cut");
         }
         if let Some(endpoint) = quic {

@@ -37,6 +37,7 @@ const WORDS: &[(&str, &[&str])] = &[
     ("quinn::", &["transport", "server"]),
     ("wtransport::", &["transport", "client"]),
     ("tungstenite", &["transport", "client"]),
+    ("socketioxide", &["transport"]),
     ("rusqlite", &["store"]),
     ("std::env::", &["config"]),
 ];

@@ -132,6 +132,7 @@ impl Wire {
         match door {
             Door::WebTransport => webtransport(target).await.map(Box::new).map(Self::WebTransport),
             Door::WebSocket => websocket(target).await.map(Box::new).map(Self::WebSocket),
+            Door::SocketIo => Err(Error::Connect("this client does not speak Socket.IO".to_owned())),
         }
     }
 

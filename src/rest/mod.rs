@@ -30,7 +30,7 @@ use axum::routing::{get, post};
 pub use self::envelope::Error;
 pub use self::rates::Rates;
 use crate::chat::Chat;
-use crate::config::Config;
+use crate::config::{Config, Origins};
 use crate::tls::Certificates;
 
 /// Largest body of a request, bytes; files apart.
@@ -67,6 +67,12 @@ pub struct Ports {
 /// Whether a request came over TLS. The listener adds it to every request as an extension.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Secure(pub bool);
+
+/// Routes of another door, whose pages call with their cookies: with the headers that every answer has,
+/// and readable to the pages that may connect.
+pub fn dressed(router: Router, origins: Origins) -> Router {
+    router.layer(headers::cors(origins).allow_credentials(true)).layer(from_fn(headers::guard))
+}
 
 /// Every route there is, but for the realtime door.
 pub fn router(state: State) -> Router {

@@ -57,6 +57,7 @@ pub async fn connect(
     Ok(ok(Directions {
         protocol: PROTOCOL,
         webtransport: addresses.webtransport.map(|url| WebTransport { url, server_certificate_hashes: hashes }),
+        socketio: SocketIo { url: origin(&addresses.websocket), path: "/socket.io" },
         websocket: WebSocket { url: addresses.websocket },
     }))
 }
@@ -75,8 +76,14 @@ pub async fn stats(extract::State(state): extract::State<State>, headers: Header
     let census = state.chat.census();
     let Cargo { offered, moving, reserved_bytes } = state.chat.cargo();
     let Census { online_users, waiting, conversations, sessions_webtransport, sessions_websocket, parked, .. } = census;
+    let socketio = census.sessions_socketio;
     Ok(ok(Usage {
-        connections: Connections { webtransport: sessions_webtransport, websocket: sessions_websocket, parked },
+        connections: Connections {
+            webtransport: sessions_webtransport,
+            websocket: sessions_websocket,
+            socketio,
+            parked,
+        },
         transfers: Transfers { offered, moving, reserved_bytes },
         conversations,
         waiting,
@@ -129,6 +136,11 @@ pub fn addresses(public: &Public, ports: Ports, reached: Reached<'_>) -> Option<
     Some(Addresses { webtransport: quic.map(|port| format!("https://{name}:{port}{REALTIME}")), websocket })
 }
 
+/// The HTTP origin at which a WebSocket is: what `io()` is given.
+fn origin(websocket: &str) -> String {
+    format!("http{}", websocket.trim_start_matches("ws").trim_end_matches(REALTIME))
+}
+
 /// An address of IPv6 as URLs write it; any other host as it is.
 fn bracketed(host: &str) -> String {
     match host.parse::<Ipv6Addr>() {
@@ -172,6 +184,7 @@ struct Directions {
     #[serde(skip_serializing_if = "Option::is_none")]
     webtransport: Option<WebTransport>,
     websocket: WebSocket,
+    socketio: SocketIo,
 }
 
 #[derive(Serialize)]
@@ -191,6 +204,12 @@ struct CertificateHash {
 #[derive(Serialize)]
 struct WebSocket {
     url: String,
+}
+
+#[derive(Serialize)]
+struct SocketIo {
+    url: String,
+    path: &'static str,
 }
 
 #[derive(Serialize)]
@@ -216,5 +235,6 @@ struct Transfers {
 struct Connections {
     webtransport: usize,
     websocket: usize,
+    socketio: usize,
     parked: usize,
 }

@@ -287,6 +287,7 @@ async fn only_tls_asks_for_tls() {
         "protocol": 1,
         "webtransport": {"url": "https://127.0.0.1:3443/realtime"},
         "websocket": {"url": "wss://localhost:3443/realtime"},
+        "socketio": {"url": "https://localhost:3443", "path": "/socket.io"},
     }});
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), directions);
 }

@@ -24,6 +24,7 @@ pub fn refused(code: ErrorCode) -> (StatusCode, &'static str) {
         | ErrorCode::UnknownEvent
         | ErrorCode::SeqMissing
         | ErrorCode::TextTooLong
+        | ErrorCode::EventTooBig
         | ErrorCode::ChunkMalformed
         | ErrorCode::AlreadyEstablished
         | ErrorCode::AlreadyTalking

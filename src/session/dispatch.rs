@@ -8,14 +8,20 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use super::limits::Verdict;
+use super::link::Answer;
 use crate::chat::{Chat, accounts};
 use crate::protocol::{
     ClientEvent, CloseReason, Closing, ErrorCode, Lane, Refusal, Renew, Renewed, ServerEvent, millis,
 };
 
-/// Acts on an event; what is refused is told, and the session goes on.
-pub(super) async fn act(chat: &Chat, core: &mut Core, event: Result<ClientEvent, Refusal>, numbered: bool) {
-    let refused = match event {
+/// Acts on an event. What is refused is for the caller to tell; the session goes on.
+pub(super) async fn act(
+    chat: &Chat,
+    core: &mut Core,
+    event: Result<ClientEvent, Refusal>,
+    numbered: bool,
+) -> Result<(), Refusal> {
+    match event {
         Ok(event) => {
             let name = event.name();
             match allow(core, &event, numbered) {
@@ -31,19 +37,25 @@ pub(super) async fn act(chat: &Chat, core: &mut Core, event: Result<ClientEvent,
                 Err(refusal) => Err(refusal),
             }
         }
-        Err(refusal) => return refuse(core, refusal),
-    };
-    if let Err(refusal) = refused {
-        core.outbox.post(&ServerEvent::Error(refusal));
+        Err(refusal) => Err(refuse(core, refusal)),
     }
 }
 
-/// Tells a client that its frame could not be read. That counts against its rate as an event does:
+/// What to tell a client whose frame could not be read. That counts against its rate as an event does:
 /// errors are events too, and must not be had for nothing.
-pub(super) fn refuse(core: &mut Core, refusal: Refusal) {
+pub(super) fn refuse(core: &mut Core, refusal: Refusal) -> Refusal {
     let verdict = core.limits.judge_unreadable(Instant::now());
-    let refusal = judged(core, verdict, refusal.event.clone()).err().unwrap_or(refusal);
-    core.outbox.post(&ServerEvent::Error(refusal));
+    judged(core, verdict, refusal.event.clone()).err().unwrap_or(refusal)
+}
+
+/// Tells whoever sent a frame what became of it: the one who asked, or the client at large if it was refused.
+pub(super) fn tell(core: &Core, outcome: Result<(), Refusal>, answer: Option<Answer>) {
+    match (answer, outcome) {
+        // Whoever has asked and is gone needs no answer.
+        (Some(answer), outcome) => drop(answer.send(outcome)),
+        (None, Err(refusal)) => core.outbox.post(&ServerEvent::Error(refusal)),
+        (None, Ok(())) => {}
+    }
 }
 
 fn allow(core: &mut Core, event: &ClientEvent, numbered: bool) -> Result<(), Refusal> {
@@ -109,6 +121,9 @@ async fn perform(chat: &Chat, core: &mut Core, event: ClientEvent) -> Result<(),
         }
         ClientEvent::Complete(complete) => participant.complete(&complete),
         ClientEvent::Cancel(about) => participant.call_off(&about),
+        ClientEvent::CallOffer(offer) => participant.signal(&ServerEvent::CallOffer(offer)),
+        ClientEvent::CallAnswer(answer) => participant.signal(&ServerEvent::CallAnswer(answer)),
+        ClientEvent::CallCandidate(candidate) => participant.signal(&ServerEvent::CallCandidate(candidate)),
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use crate::hub::Door;
 use crate::outbox::Batch;
@@ -21,15 +23,26 @@ pub trait Link: Send + 'static {
     /// Which door it came through.
     fn door(&self) -> Door;
 
+    /// `None`: its clients resume with their session's name and key. Otherwise they know of neither, and
+    /// whoever comes back by such a link within this time goes on with the session that their last one left.
+    fn grace(&self) -> Option<Duration> {
+        None
+    }
+
     /// Its two halves, and its streams if it has any.
     fn split(self) -> (Self::Reader, Self::Writer, Option<Self::Streams>);
 }
+
+/// Where it is told what became of a frame.
+pub type Answer = oneshot::Sender<Result<(), Refusal>>;
 
 /// What comes in.
 #[derive(Debug)]
 pub enum Heard {
     /// A frame, or why it is refused.
     Frame(Result<ClientFrame, Refusal>),
+    /// A frame whose sender wants to know what became of it; no `error` is told besides.
+    Asked(Result<ClientFrame, Refusal>, Answer),
     /// Bytes of a transfer.
     Chunk(ChunkHeader, Bytes),
 }

@@ -22,5 +22,5 @@ mod register;
 mod run;
 mod writing;
 
-pub use self::link::{Heard, Link, LinkEnd, NoStreams, Reader, Sink, Source, StreamEnd, Streams, Writer};
+pub use self::link::{Answer, Heard, Link, LinkEnd, NoStreams, Reader, Sink, Source, StreamEnd, Streams, Writer};
 pub use self::register::{Sessions, Settings};

@@ -65,6 +65,8 @@ pub(super) struct Entry {
     pub(super) key: SessionKey,
     user: UserId,
     device: Option<String>,
+    /// Of a session whose client cannot show its key: how long it waits for its person.
+    grace: Option<Duration>,
     outbox: Outbox,
     slot: Mutex<Slot>,
     /// Rung when the slot changes.
@@ -129,6 +131,7 @@ impl Sessions {
         identity: Identity,
         expires: SystemTime,
         device: Option<String>,
+        grace: Option<Duration>,
     ) -> Result<Held, Closing> {
         let Settings { session, limits, .. } = &self.0.settings;
         let mut random = rand::rng();
@@ -140,6 +143,7 @@ impl Sessions {
             key,
             user: identity.id,
             device,
+            grace,
             outbox: outbox.clone(),
             slot: Mutex::new(Slot::Running(wanted.clone())),
             changed: Notify::new(),
@@ -170,6 +174,26 @@ impl Sessions {
             Ok(Some(held)) => Ok(held),
             Ok(None) | Err(_) => Err(self.0.parking.why(user, resume)),
         }
+    }
+
+    /// The session that someone's last link without a key has left, if there is one. One that still has
+    /// its link stays with it: it may be another page of theirs.
+    pub(super) fn left_by(&self, user: UserId) -> Option<Held> {
+        let theirs = self.register().people.get(&user).cloned().unwrap_or_default();
+        for entry in theirs.iter().rev().filter(|entry| entry.grace.is_some()) {
+            match entry.take_parked() {
+                // It ended while nobody had it; whoever parked it has left that to the taker.
+                Some(held) if held.core.outbox.has_ended() => self.close(&held.entry, None),
+                Some(held) => return Some(held),
+                None => {}
+            }
+        }
+        None
+    }
+
+    /// How long a session waits for its client.
+    pub(super) fn window(&self, entry: &Entry) -> Duration {
+        entry.grace.unwrap_or(self.0.settings.session.resume_window)
     }
 
     /// Ends a session: its core is dropped, its name forgotten, but for why it ended: `why`, or what
@@ -289,18 +313,27 @@ impl Entry {
                 match &*slot {
                     Slot::Over => return None,
                     Slot::Running(wanted) => wanted.cancel(),
-                    Slot::Parked(..) => {
-                        let wanted = CancellationToken::new();
-                        let running = Slot::Running(wanted.clone());
-                        if let Slot::Parked(core, taken) = std::mem::replace(&mut *slot, running) {
-                            taken.cancel();
-                            return Some(Held { entry: Arc::clone(self), core, wanted });
-                        }
-                    }
+                    Slot::Parked(..) => return self.take_from(&mut slot),
                 }
             }
             changed.await;
         }
+    }
+
+    /// Takes the core, if no link has it.
+    fn take_parked(self: &Arc<Self>) -> Option<Held> {
+        self.take_from(&mut self.slot())
+    }
+
+    fn take_from(self: &Arc<Self>, slot: &mut Slot) -> Option<Held> {
+        if !matches!(slot, Slot::Parked(..)) {
+            return None;
+        }
+        let wanted = CancellationToken::new();
+        let Slot::Parked(core, taken) = std::mem::replace(slot, Slot::Running(wanted.clone())) else { return None };
+        // Under the lock: whoever gives up looks at it there.
+        taken.cancel();
+        Some(Held { entry: Arc::clone(self), core, wanted })
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {

@@ -14,7 +14,7 @@ use tracing::{Instrument, debug, info_span};
 use super::carry::carry;
 use super::core::Core;
 use super::dispatch;
-use super::link::{Heard, Link, LinkEnd, Reader, Streams, Writer};
+use super::link::{Answer, Heard, Link, LinkEnd, Reader, Streams, Writer};
 use super::parting::part;
 use super::pulse::{Due, Pulse};
 use super::register::{Entry, Held, Sessions};
@@ -48,9 +48,9 @@ impl Sessions {
     /// Serves one link from its hello to its end, and the session behind it until another link
     /// takes it or nobody comes back for it.
     pub async fn serve<L: Link>(self, link: L) {
-        let door = link.door();
+        let (door, grace) = (link.door(), link.grace());
         let (mut reader, mut writer, streams) = link.split();
-        let begun = timeout(self.0.settings.session.hello_timeout, self.begin_or_resume(&mut reader));
+        let begun = timeout(self.0.settings.session.hello_timeout, self.begin_or_resume(&mut reader, grace));
         let (held, established) = match begun.await {
             Ok(Ok(begun)) => begun,
             Ok(Err(Refused::Say(closing))) => return part(reader, writer, &closing).await,
@@ -76,7 +76,11 @@ impl Sessions {
     }
 
     /// Reads the hello and finds or makes its session.
-    async fn begin_or_resume<R: Reader>(&self, reader: &mut R) -> Result<(Held, Box<Established>), Refused> {
+    async fn begin_or_resume<R: Reader>(
+        &self,
+        reader: &mut R,
+        grace: Option<Duration>,
+    ) -> Result<(Held, Box<Established>), Refused> {
         let hello = first_hello(reader).await?;
         let identified = self.0.chat.accounts().identify(&hello.token).await;
         let (identity, expires) = identified.map_err(|error| Refused::Say(unidentified(&error)))?;
@@ -96,7 +100,18 @@ impl Sessions {
                 Err(why) => lost = Some(why),
             }
         }
-        let held = self.begin(identity, expires, hello.client.device_id).map_err(Refused::Say)?;
+        if grace.is_some()
+            && let Some(mut held) = self.left_by(identity.id)
+        {
+            // Nothing is known to have arrived that was not acknowledged.
+            held.core.outbox.resume(0);
+            held.core.expires = expires;
+            let mut established = self.established(&held, true, None);
+            // Its files come and go over HTTP.
+            established.transfers = held.core.participant.go_on(Some(&[]));
+            return Ok((held, established));
+        }
+        let held = self.begin(identity, expires, hello.client.device_id, grace).map_err(Refused::Say)?;
         let established = self.established(&held, false, lost);
         Ok((held, established))
     }
@@ -121,7 +136,7 @@ impl Sessions {
                 transfer_window: TRANSFER_WINDOW,
             },
             heartbeat_ms: millis(settings.session.ping_idle),
-            resume_window_ms: millis(settings.session.resume_window),
+            resume_window_ms: millis(self.window(&held.entry)),
             state,
             conversation,
             transfers: Vec::new(),
@@ -228,7 +243,7 @@ impl Sessions {
         let Some(outbox) = outbox else { return };
         let (waiting, token) = (Arc::clone(entry), taken.clone());
         let _place = self.0.parking.enter(move || waiting.crowd_out(&token));
-        let window = self.0.settings.session.resume_window;
+        let window = self.window(entry);
         let missing = window.min(MISSING);
         for (wait, then_missing) in [(missing, true), (window - missing, false)] {
             tokio::select! {
@@ -290,11 +305,18 @@ impl Sessions {
                 heard = reader.recv() => {
                     pulse.heard();
                     match heard {
-                        Ok(Heard::Frame(frame)) => if self.frame(core, frame).await && pulse.ack_soon() {
+                        Ok(Heard::Frame(frame)) => if self.frame(core, frame, None).await && pulse.ack_soon() {
                             timer.as_mut().reset(pulse.next(core.expires));
                         },
+                        Ok(Heard::Asked(frame, answer)) => {
+                            if self.frame(core, frame, Some(answer)).await && pulse.ack_soon() {
+                                timer.as_mut().reset(pulse.next(core.expires));
+                            }
+                        }
                         Ok(Heard::Chunk(header, bytes)) => if let Err(refusal) = carrier.bring(&header, &bytes) {
-                            dispatch::refuse(core, refusal.of(FILE_CHUNK).with_id(header.transfer.as_str()));
+                            let refusal = refusal.of(FILE_CHUNK).with_id(header.transfer.as_str());
+                            let refusal = dispatch::refuse(core, refusal);
+                            dispatch::tell(core, Err(refusal), None);
                         },
                         Err(end) => return Some(end),
                     }
@@ -304,11 +326,12 @@ impl Sessions {
     }
 
     /// Acts on one frame. True: it wants an acknowledgement soon.
-    async fn frame(&self, core: &mut Core, frame: Result<ClientFrame, Refusal>) -> bool {
+    async fn frame(&self, core: &mut Core, frame: Result<ClientFrame, Refusal>, answer: Option<Answer>) -> bool {
         let ClientFrame { seq, ack, event } = match frame {
             Ok(frame) => frame,
             Err(refusal) => {
-                dispatch::refuse(core, refusal);
+                let refusal = dispatch::refuse(core, refusal);
+                dispatch::tell(core, Err(refusal), answer);
                 return false;
             }
         };
@@ -333,7 +356,8 @@ impl Sessions {
                 }
             }
         }
-        dispatch::act(&self.0.chat, core, event, seq.is_some()).await;
+        let outcome = dispatch::act(&self.0.chat, core, event, seq.is_some()).await;
+        dispatch::tell(core, outcome, answer);
         soon
     }
 }
@@ -348,7 +372,7 @@ enum Refused {
 async fn first_hello<R: Reader>(reader: &mut R) -> Result<Hello, Refused> {
     let say = |closing| Err(Refused::Say(closing));
     let frame = match reader.recv().await {
-        Ok(Heard::Frame(frame)) => frame,
+        Ok(Heard::Frame(frame) | Heard::Asked(frame, _)) => frame,
         Ok(Heard::Chunk(..)) => return say(protocol_error("the first frame must be connection:hello".to_owned())),
         Err(LinkEnd::TooBig) => return say(Closing::new(CloseReason::TooBig)),
         Err(LinkEnd::Closed | LinkEnd::Lost(_)) => return Err(Refused::Gone),

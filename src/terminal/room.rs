@@ -315,6 +315,7 @@ fn name(door: Door) -> &'static str {
     match door {
         Door::WebTransport => "WebTransport",
         Door::WebSocket => "WebSocket",
+        Door::SocketIo => "Socket.IO",
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod lingering;
 pub mod quic;
+pub mod socketio;
 pub mod streams;
 pub mod tcp;
 pub mod websocket;

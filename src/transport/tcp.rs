@@ -38,6 +38,10 @@ const UNSENT: u32 = 64 * 1024;
 /// A pause when the system has no more sockets to give.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
+/// Whether a request came over TLS: an extension of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encrypted(pub bool);
+
 /// Accepts connections until `stop`, each on a task of its own.
 pub async fn serve(
     listener: TcpListener,
@@ -90,18 +94,27 @@ async fn connection(
     // does not know of this keeps more.
     let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
     match tls {
-        Some(tls) => http(timeout(HANDSHAKE, tls.accept(stream)).await??, peer, router, stop).await,
-        None => http(stream, peer, router, stop).await,
+        Some(tls) => {
+            let stream = timeout(HANDSHAKE, tls.accept(stream)).await??;
+            http(stream, (peer, Encrypted(true)), router, stop).await
+        }
+        None => http(stream, (peer, Encrypted(false)), router, stop).await,
     }
 }
 
-async fn http<S>(stream: S, peer: SocketAddr, router: Router, stop: CancellationToken) -> anyhow::Result<()>
+async fn http<S>(
+    stream: S,
+    (peer, encrypted): (SocketAddr, Encrypted),
+    router: Router,
+    stop: CancellationToken,
+) -> anyhow::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(encrypted);
         service.call(request)
     });
     let connection = http1::Builder::new()
