@@ -122,6 +122,7 @@ async fn relay(rest: &Rest, target: &Target, certificates: &Certificates, tasks:
                 taken.push(match door {
                     WebTransport => bare::webtransport(certificates, &whole, hashing, tasks).await,
                     WebSocket => bare::websocket(&whole, hashing, tasks).await,
+                    Door::SocketIo => unreachable!("carries no bytes of files"),
                 });
             }
             // The first of each warms up.

@@ -1,7 +1,8 @@
 //! A Socket.IO connection as a link: numbers are put on what comes in and taken off what goes out.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use socketioxide::extract::AckSender;
 use socketioxide::socket::Socket;
 use socketioxide::{SendError, SocketError};
 use socketioxide_core::Value;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,11 @@ use crate::session::{Heard, Link, LinkEnd, NoStreams, Reader, Writer};
 
 /// The library tells nobody when there is room again: it is asked so often.
 const FULL: Duration = Duration::from_millis(5);
+/// Bytes of events that wait for the session, each with what it costs to keep it, before more are
+/// refused: the session is far behind then, as the library reads on whatever we do.
+const HEARD: usize = 2 * 1024 * 1024;
+/// What an event costs to keep beside its bytes.
+const KEPT: usize = 256;
 /// What a client that is far too fast should wait before it says more.
 const CALM_DOWN: Duration = Duration::from_secs(1);
 
@@ -33,7 +39,6 @@ const CALM_DOWN: Duration = Duration::from_secs(1);
 pub(super) struct SocketIoLink {
     pub(super) socket: Arc<Socket>,
     pub(super) hello: Hello,
-    pub(super) calls: mpsc::Receiver<Call>,
     pub(super) shared: Arc<Shared>,
     /// Told once the session has begun, or why it has not.
     pub(super) opened: oneshot::Sender<Result<(), String>>,
@@ -53,6 +58,7 @@ pub(super) struct Call {
 /// What the two halves and the library's handlers tell each other.
 #[derive(Default)]
 pub(super) struct Shared {
+    heard: Mutex<Queue>,
     /// The number of the last reliable event that the library has to send.
     written: AtomicU64,
     /// How far the session had counted this client's events when the link began.
@@ -69,7 +75,59 @@ pub(super) struct Shared {
     gone: CancellationToken,
 }
 
+/// Events in the order in which they came.
+#[derive(Default)]
+struct Queue {
+    calls: VecDeque<Call>,
+    bytes: usize,
+    /// Nobody reads any more.
+    closed: bool,
+}
+
+impl Call {
+    fn cost(&self) -> usize {
+        match &self.said {
+            Value::Str(text, _) => text.len() + KEPT,
+            Value::Bytes(bytes) => bytes.len() + KEPT,
+        }
+    }
+}
+
 impl Shared {
+    /// Takes an event in, or gives it back if too many wait. Never waits.
+    pub(super) fn hear(&self, call: Call) -> Result<(), Call> {
+        {
+            let mut heard = self.heard();
+            let bytes = heard.bytes + call.cost();
+            if heard.closed {
+                return Ok(());
+            }
+            if bytes > HEARD {
+                return Err(call);
+            }
+            heard.bytes = bytes;
+            heard.calls.push_back(call);
+        }
+        self.bell.notify_one();
+        Ok(())
+    }
+
+    fn next(&self) -> Option<Call> {
+        let mut heard = self.heard();
+        let call = heard.calls.pop_front()?;
+        heard.bytes -= call.cost();
+        Some(call)
+    }
+
+    /// What waits refers to the connection, which refers to this.
+    fn close(&self) {
+        *self.heard() = Queue { closed: true, ..Queue::default() };
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Queue> {
+        self.heard.lock().expect("no code panics while it holds this lock")
+    }
+
     pub(super) fn connected(&self) {
         self.connected.cancel();
     }
@@ -93,11 +151,10 @@ impl Link for SocketIoLink {
     }
 
     fn split(self) -> (SocketIoReader, SocketIoWriter, Option<NoStreams>) {
-        let Self { socket, hello, calls, shared, opened, base, grace: _ } = self;
+        let Self { socket, hello, shared, opened, base, grace: _ } = self;
         let reader = SocketIoReader {
             socket: Arc::clone(&socket),
             hello: Some(hello),
-            calls,
             shared: Arc::clone(&shared),
             asked: None,
             seq: 0,
@@ -111,7 +168,6 @@ impl Link for SocketIoLink {
 pub(super) struct SocketIoReader {
     socket: Arc<Socket>,
     hello: Option<Hello>,
-    calls: mpsc::Receiver<Call>,
     shared: Arc<Shared>,
     /// The event that the session has before it.
     asked: Option<Asked>,
@@ -148,16 +204,25 @@ impl Reader for SocketIoReader {
             if self.shared.pinged.swap(false, Ordering::AcqRel) {
                 return Ok(bare(ClientEvent::Pong(Beat { t: 0.0 }), None));
             }
+            // Looked at before: what was said before the connection was lost is still heard.
+            let gone = self.shared.gone.is_cancelled();
+            if let Some(call) = self.shared.next() {
+                return Ok(self.hear(call));
+            }
+            if gone {
+                return Err(LinkEnd::Closed);
+            }
             tokio::select! {
-                biased; // what was said before the connection was lost is still heard
                 () = self.shared.bell.notified() => {}
-                call = self.calls.recv() => match call {
-                    Some(call) => return Ok(self.hear(call)),
-                    None => return Err(LinkEnd::Closed),
-                },
-                () = self.shared.gone.cancelled() => return Err(LinkEnd::Closed),
+                () = self.shared.gone.cancelled() => {}
             }
         }
+    }
+}
+
+impl Drop for SocketIoReader {
+    fn drop(&mut self) {
+        self.shared.close();
     }
 }
 

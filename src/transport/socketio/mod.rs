@@ -31,7 +31,7 @@ use socketioxide::handler::{ConnectHandler, MessageHandler};
 use socketioxide::socket::{DisconnectReason, Socket};
 use socketioxide::{ProtocolVersion, SocketIo};
 use socketioxide_core::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -61,8 +61,6 @@ const MOST_BYTES: usize = 1_000_000;
 /// Packets that wait for a slow connection before writing waits. When they are this many at the moment
 /// of a ping, the library closes the connection.
 const QUEUE: usize = 1024;
-/// Events that wait for the session before they are refused: it is far behind then.
-const HEARD: usize = 64;
 /// The library's read buffer for each WebSocket, in bytes.
 const READ_BUFFER: usize = 2048;
 
@@ -168,15 +166,14 @@ impl Porch {
         let hello = Hello { protocol: PROTOCOL, token, client, resume: None };
 
         let (opened, opening) = oneshot::channel();
-        let (call, calls) = mpsc::channel(HEARD);
         let shared = Arc::new(Shared::default());
         socket.extensions.insert(Arc::clone(&shared));
-        socket.on_fallback(Ear(call));
+        socket.on_fallback(Ear(Arc::clone(&shared)));
         let gone = Arc::clone(&shared);
         socket.on_disconnect(async move |_: DisconnectReason| gone.gone());
 
         let base = base(&self.public, parts);
-        let link = SocketIoLink { socket, hello, calls, shared, opened, base, grace: GRACE };
+        let link = SocketIoLink { socket, hello, shared, opened, base, grace: GRACE };
         let serving = self.links.track_future(self.sessions.clone().serve(link));
         self.sessions.tasks().spawn(serving);
         match timeout(BEGIN, opening).await {
@@ -236,17 +233,14 @@ fn base(public: &Public, parts: &Parts) -> String {
 
 /// What hears the client. It is called in the order of the events, by whoever reads the connection, and
 /// never waits.
-struct Ear(mpsc::Sender<Call>);
+struct Ear(Arc<Shared>);
 
 impl MessageHandler<LocalAdapter, Ours> for Ear {
     fn call(&self, socket: Arc<Socket>, mut said: Value, ack: Option<i64>) {
         let Ok(answer) = AckSender::from_message_parts(&socket, &mut said, &ack);
         let call = Call { said, answer: ack.is_some().then_some(answer) };
-        match self.0.try_send(call) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(call)) => link::too_fast(&socket, call),
-            // The session has ended; the client is told so by then.
-            Err(mpsc::error::TrySendError::Closed(_)) => {}
+        if let Err(call) = self.0.hear(call) {
+            link::too_fast(&socket, call);
         }
     }
 }
