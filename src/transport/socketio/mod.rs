@@ -17,9 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing};
@@ -102,9 +105,45 @@ impl SocketIoDoor {
     }
 }
 
+/// What the library and this door read of a request. It keeps the request as long as the connection.
+const READ: [HeaderName; 12] = [
+    AUTHORIZATION,
+    CONNECTION,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    HOST,
+    ORIGIN,
+    SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    USER_AGENT,
+    FORWARDED_FOR,
+];
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The same request in memory of its own: what was parsed refers to the whole buffer that it was read
+/// into, and would keep that.
+fn apart(request: Request) -> Request {
+    let (mut parts, body) = request.into_parts();
+    let mut headers = HeaderMap::with_capacity(READ.len());
+    for name in READ {
+        for value in parts.headers.get_all(&name) {
+            let copied = HeaderValue::from_bytes(value.as_bytes()).expect("it was a value before");
+            headers.append(name.clone(), copied);
+        }
+    }
+    parts.headers = headers;
+    if let Ok(uri) = parts.uri.to_string().parse() {
+        parts.uri = uri;
+    }
+    Request::from_parts(parts, body)
+}
+
 /// A body that trickles in must not hold a connection for ever. Requests without one may wait: that is
 /// what long polling is.
 async fn in_time(request: Request, next: Next) -> Response {
+    let request = apart(request);
     if request.method() != Method::POST {
         return next.run(request).await;
     }
