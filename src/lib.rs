@@ -18,7 +18,8 @@
 //! Beside the server, and knowing none of its parts: `client`, a client in Rust; on it stand `load`
 //! (pairs who talk and are checked, and the network that misbehaves) and `terminal` (`duologue chat`).
 //!
-//! Also apart: `media`, which judges what may pass as a file or a voice note.
+//! Also apart: `media`, which judges what may pass as a file or a voice note, and `place`, which knows where
+//! in the world an address is.
 //!
 //! The laws, held by `tests/tidy.rs`:
 //! - `protocol` knows no IO, no clock and no other module.
@@ -38,6 +39,7 @@ pub mod hub;
 pub mod load;
 pub mod media;
 pub mod outbox;
+pub mod place;
 pub mod protocol;
 pub mod rest;
 pub mod server;

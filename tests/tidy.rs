@@ -14,20 +14,21 @@ const LAWS: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("media", &[]),
     ("outbox", &["protocol"]),
+    ("place", &["config", "protocol"]),
     ("hub", &["outbox", "protocol"]),
     ("config", &["media", "tls"]),
     ("tls", &["config"]),
     ("auth", &["config", "protocol"]),
     ("store", &["config", "protocol"]),
-    ("chat", &["auth", "config", "hub", "media", "outbox", "protocol", "store"]),
+    ("chat", &["auth", "config", "hub", "media", "outbox", "place", "protocol", "store"]),
     ("session", &["auth", "chat", "config", "hub", "outbox", "protocol"]),
     ("transport", &["config", "hub", "outbox", "protocol", "session", "tls"]),
     ("rest", &["auth", "chat", "config", "media", "protocol", "tls"]),
     ("client", &["hub", "protocol", "tls", "transport"]),
-    ("server", &["chat", "config", "rest", "session", "store", "tls", "transport"]),
+    ("server", &["chat", "config", "place", "rest", "session", "store", "tls", "transport"]),
     ("load", &["client", "hub", "protocol"]),
     ("terminal", &["client", "hub", "protocol"]),
-    ("main", &["config", "load", "server", "terminal"]),
+    ("main", &["config", "load", "place", "server", "terminal"]),
 ];
 
 /// Words that only these modules may say: the libraries of the doors, and the environment.
@@ -39,6 +40,7 @@ const WORDS: &[(&str, &[&str])] = &[
     ("tungstenite", &["transport", "client"]),
     ("socketioxide", &["transport"]),
     ("rusqlite", &["store"]),
+    ("maxminddb", &["place"]),
     ("std::env::", &["config"]),
 ];
 

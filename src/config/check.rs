@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::raw::{self, Layers};
 use super::{
-    Auth, Config, Environment, Error, Files, Limits, Listen, Log, Matching, Origins, Public, Secret, Session, Store,
-    Tls,
+    Auth, Config, Environment, Error, Files, Limits, Listen, Log, Matching, Origins, Place, Public, Secret, Session,
+    ShowPlace, Store, Tls,
 };
 use crate::media::Types;
 
@@ -48,6 +48,7 @@ pub(super) fn check(layers: Layers) -> Result<Config, Error> {
         limits: limits(&raw.limits)?,
         matching: matching(&raw.matching)?,
         files: files(&raw.files)?,
+        place: place(&raw.place)?,
         log: log(&raw.log)?,
         data,
         warnings,
@@ -326,6 +327,16 @@ fn files(raw: &raw::Files) -> Result<Files, Error> {
         return Err(Error::value("files.buffer_bytes", files.buffer_bytes.to_string(), format!("at least {least}")));
     }
     Ok(files)
+}
+
+fn place(raw: &raw::Place) -> Result<Place, Error> {
+    let show = match raw.show.as_deref() {
+        None | Some("country") => ShowPlace::Country,
+        Some("city") => ShowPlace::City,
+        Some("nothing") => ShowPlace::Nothing,
+        Some(other) => return Err(Error::value("place.show", other, "use country, city or nothing")),
+    };
+    Ok(Place { database: raw.database.as_ref().map(PathBuf::from), show })
 }
 
 fn log(raw: &raw::Log) -> Result<Log, Error> {

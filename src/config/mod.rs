@@ -11,7 +11,8 @@ mod settings;
 use std::path::{Path, PathBuf};
 
 pub use self::settings::{
-    Auth, Config, Environment, Files, Limits, Listen, Log, Matching, Origins, Public, Secret, Session, Store, Tls,
+    Auth, Config, Environment, Files, Limits, Listen, Log, Matching, Origins, Place, Public, Secret, Session,
+    ShowPlace, Store, Tls,
 };
 
 /// Read when no other file is named, if it is there.

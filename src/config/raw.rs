@@ -54,6 +54,7 @@ section!(Files {
     stall_ms: u64,
     buffer_bytes: u64,
 });
+section!(Place { database: String, show: String });
 section!(Log { level: String });
 
 macro_rules! raw {
@@ -70,7 +71,7 @@ macro_rules! raw {
 
 raw! {
     server: Server, listen: Listen, public: Public, tls: Tls, origins: Origins, auth: Auth,
-    session: Session, limits: Limits, matching: Matching, files: Files, log: Log,
+    session: Session, limits: Limits, matching: Matching, files: Files, place: Place, log: Log,
 }
 
 /// The file's settings with variables laid over them.

@@ -34,6 +34,8 @@ pub struct Config {
     pub matching: Matching,
     /// Files and voice notes.
     pub files: Files,
+    /// Where people are.
+    pub place: Place,
     /// Logging.
     pub log: Log,
     /// What a person should know, though it keeps nothing from starting.
@@ -200,7 +202,7 @@ pub struct Limits {
     pub events_per_minute: u32,
     /// Of them, looking for a partner.
     pub matches_per_minute: u32,
-    /// Typing notices a minute, counted apart.
+    /// Notices of typing and of presence a minute, counted apart.
     pub typing_per_minute: u32,
     /// ICE candidates a minute, counted apart.
     pub candidates_per_minute: u32,
@@ -277,6 +279,27 @@ impl Default for Files {
             buffer_bytes: 256 * 1024 * 1024,
         }
     }
+}
+
+/// Where people are, on the map.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The mmdb file that knows it; `None`: nobody knows.
+    pub database: Option<PathBuf>,
+    /// What a partner sees.
+    pub show: ShowPlace,
+}
+
+/// What a partner sees of where someone is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ShowPlace {
+    /// Nothing.
+    Nothing,
+    /// The country.
+    #[default]
+    Country,
+    /// The country and the city.
+    City,
 }
 
 /// Logging.

@@ -118,6 +118,7 @@ fn a_value_that_makes_no_sense_is_named_with_its_remedy() {
         ("DUOLOGUE_LIMITS_MAX_SESSIONS", "0", &["limits.max_sessions", "at least 1"]),
         ("DUOLOGUE_MATCHING_ANYONE_AFTER_MS", "10", &["matching.anyone_after_ms", "wider_after_ms"]),
         ("DUOLOGUE_MATCHING_AVOID_LAST", "17", &["matching.avoid_last", "at most 16"]),
+        ("DUOLOGUE_PLACE_SHOW", "street", &["place.show", "street", "country, city or nothing"]),
         ("DUOLOGUE_LOG_LEVEL", "duologue=loud", &["log.level", "duologue=loud", "debug"]),
         ("DUOLOGUE_PUBLIC_HOST", "https://chat.example", &["public.host", "without scheme"]),
         ("DUOLOGUE_TLS_KEY", "key.pem", &["tls.certificate", "must be too"]),
