@@ -6,11 +6,11 @@
 //! Must not know: the rules of a conversation, sessions, links.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::outbox::Outbox;
-use crate::protocol::{Doing, PublicUser, SessionId, UserId};
+use crate::protocol::{Doing, Presence, PublicUser, SessionId, UserId, Whence};
 
 /// Shards of the register: enough that joins and leaves of many cores seldom meet.
 const SHARDS: usize = 64;
@@ -36,12 +36,33 @@ pub struct Member {
     pub outbox: Outbox,
     door: AtomicU8,
     doing: AtomicU8,
+    away: AtomicBool,
+    whence: Mutex<Arc<Whence>>,
+}
+
+/// A person who is here, as others may see them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Here {
+    /// Who.
+    pub user: PublicUser,
+    /// Whether one of their sessions is in a conversation.
+    pub talking: bool,
+    /// How they are by the best of their sessions.
+    pub status: Presence,
 }
 
 impl Member {
     /// A client that has no link yet and does nothing.
     pub fn new(session: SessionId, user: PublicUser, outbox: Outbox) -> Self {
-        Self { session, user, outbox, door: AtomicU8::new(0), doing: AtomicU8::new(0) }
+        Self {
+            session,
+            user,
+            outbox,
+            door: AtomicU8::new(0),
+            doing: AtomicU8::new(0),
+            away: AtomicBool::new(false),
+            whence: Mutex::default(),
+        }
     }
 
     /// The door of its link; `None` while it has none.
@@ -63,6 +84,30 @@ impl Member {
             Some(Door::SocketIo) => 3,
         };
         self.door.store(code, Ordering::Relaxed);
+    }
+
+    /// Notes whether its person looks elsewhere. True: that is news.
+    pub fn set_away(&self, away: bool) -> bool {
+        self.away.swap(away, Ordering::Relaxed) != away
+    }
+
+    /// How its person is.
+    pub fn presence(&self) -> Presence {
+        match (self.door(), self.away.load(Ordering::Relaxed)) {
+            (None, _) => Presence::Reconnecting,
+            (Some(_), true) => Presence::Away,
+            (Some(_), false) => Presence::Online,
+        }
+    }
+
+    /// Where its last link came from.
+    pub fn whence(&self) -> Arc<Whence> {
+        Arc::clone(&self.whence.lock().expect("no code panics while it holds this lock"))
+    }
+
+    /// Notes where its link comes from.
+    pub fn set_whence(&self, whence: Whence) {
+        *self.whence.lock().expect("no code panics while it holds this lock") = Arc::new(whence);
     }
 
     /// What it does at the moment.
@@ -133,14 +178,21 @@ impl Hub {
         self.shard(user).contains_key(&user)
     }
 
-    /// One entry for each person here, with whether one of their sessions is in a conversation.
-    pub fn people(&self) -> Vec<(PublicUser, bool)> {
+    /// Where the newest session of a person comes from; `None`: they have none.
+    pub fn whence(&self, user: UserId) -> Option<Arc<Whence>> {
+        self.shard(user).get(&user)?.last().map(|member| member.whence())
+    }
+
+    /// One entry for each person here.
+    pub fn people(&self) -> Vec<Here> {
         let mut people = Vec::new();
         for shard in self.0.iter() {
             let shard = lock(shard);
             people.extend(shard.values().filter_map(|members| {
                 let talking = members.iter().any(|member| member.doing() == Doing::Talking);
-                Some((members.first()?.user.clone(), talking))
+                // The best comes first in the order of `Presence`.
+                let status = members.iter().map(|member| member.presence()).min()?;
+                Some(Here { user: members.first()?.user.clone(), talking, status })
             }));
         }
         people

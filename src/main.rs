@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use duologue::config::{self, Config};
 use duologue::load;
+use duologue::place::Places;
 use duologue::server::Server;
 use duologue::terminal;
 use tokio::signal::unix::{SignalKind, signal};
@@ -65,6 +66,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(Command::Check) => {
             let config = config()?;
             config.warnings.iter().for_each(|warning| println!("warning: {warning}"));
+            Places::open(&config.place)?;
             println!("The settings are fine.");
             Ok(())
         }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::extract::ws::WebSocketUpgrade;
-use axum::http::HeaderMap;
+use axum::http::{Extensions, HeaderMap};
 use axum::routing::any;
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use crate::chat::{Accounts, Chat};
 use crate::config::{self, Config};
+use crate::place::{self, Places};
 use crate::session::{Sessions, Settings};
 use crate::tls::{self, Certificates};
 use crate::transport::socketio::SocketIoDoor;
@@ -45,6 +46,9 @@ pub enum Error {
     /// A certificate could not be loaded or made.
     #[error("{0}")]
     Tls(#[from] tls::Error),
+    /// The database of places could not be read.
+    #[error(transparent)]
+    Place(#[from] place::Error),
     /// A part of the accounts could not start.
     #[error("{0}")]
     Accounts(#[source] anyhow::Error),
@@ -66,6 +70,7 @@ pub enum Error {
 pub struct Server {
     config: Arc<Config>,
     chat: Chat,
+    places: Places,
     sessions: Sessions,
     certificates: Option<Certificates>,
     http: Option<TcpListener>,
@@ -92,9 +97,10 @@ impl Server {
     /// Whichever of these fails first; nothing is left open then.
     pub async fn bind(config: Config) -> Result<Self, Error> {
         let config = Arc::new(config);
+        let places = Places::open(&config.place)?;
         let store = store::open(&config).await?;
         let accounts = Accounts::new(store, &config).map_err(|error| Error::Accounts(error.into()))?;
-        let chat = Chat::new(accounts, &config.matching, &config.files);
+        let chat = Chat::new(accounts, &config.matching, &config.files).looking_up(places.clone());
         let settings =
             Settings { session: config.session.clone(), limits: config.limits.clone(), files: config.files.clone() };
         let sessions = Sessions::new(chat.clone(), settings, TaskTracker::new());
@@ -119,7 +125,7 @@ impl Server {
             https: address(&https),
             quic: quic.as_ref().and_then(|endpoint| endpoint.local_addr().ok()),
         };
-        Ok(Self { config, chat, sessions, certificates, http, https, quic, addresses })
+        Ok(Self { config, chat, places, sessions, certificates, http, https, quic, addresses })
     }
 
     /// Where it listens.
@@ -135,7 +141,7 @@ impl Server {
     /// Serves until `stop` resolves, then tells every client, writes what is queued, and ends
     /// within the time that `session.drain_ms` gives.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { config, chat, sessions, certificates, http, https, quic, addresses } = self;
+        let Self { config, chat, places, sessions, certificates, http, https, quic, addresses } = self;
         let tasks = sessions.tasks().clone();
         let stopping = CancellationToken::new();
         let draining = Arc::new(AtomicBool::new(false));
@@ -184,6 +190,10 @@ impl Server {
             let (chat, stopping) = (chat.clone(), stopping.clone());
             tasks.spawn(async move { chat.keep_reclaiming(stopping).await });
         }
+        {
+            let stopping = stopping.clone();
+            tasks.spawn(async move { places.keep_fresh(stopping).await });
+        }
         if let Some(certificates) = certificates {
             tasks.spawn(keep_renewing(certificates, stopping.clone()));
         }
@@ -213,8 +223,9 @@ impl Server {
 
 /// The WebSocket door, at the path that both doors share.
 fn realtime(sessions: Sessions, origins: Arc<config::Origins>) -> Router {
-    let upgrade = async move |headers: HeaderMap, upgrade: WebSocketUpgrade| {
-        websocket::upgrade(upgrade, &headers, sessions.clone(), &origins)
+    let upgrade = async move |extensions: Extensions, headers: HeaderMap, upgrade: WebSocketUpgrade| {
+        let peer = tcp::peer(&extensions, &headers);
+        websocket::upgrade(upgrade, &headers, peer, sessions.clone(), &origins)
     };
     Router::new().route("/realtime", any(upgrade))
 }

@@ -106,6 +106,8 @@ pub struct Account {
     pub guest: bool,
     /// When it was made.
     pub created_at: SystemTime,
+    /// When they were last here, as far as it is kept; of guests it is not.
+    pub last_seen: Option<SystemTime>,
 }
 
 /// Someone who was let in.
@@ -197,6 +199,7 @@ impl Accounts {
             email: None,
             guest: true,
             created_at: to_millis(SystemTime::now()),
+            last_seen: None,
         };
         self.enter(account, self.0.policy.guest_life)
     }
@@ -223,7 +226,7 @@ impl Accounts {
         if identity.guest {
             let Identity { id, username, guest } = identity;
             let created_at = expires.checked_sub(self.0.policy.guest_life).unwrap_or(expires);
-            return Ok(Account { id, username, email: None, guest, created_at });
+            return Ok(Account { id, username, email: None, guest, created_at, last_seen: None });
         }
         let user = within(self.0.store.user(identity.id)).await?.ok_or(token::Error::UserGone)?;
         Ok(account(user))
@@ -244,6 +247,35 @@ impl Accounts {
             within(self.0.store.remember_device(identity.id, device.clone())).await?;
         }
         Ok(device)
+    }
+
+    /// Notes that someone has come, with a device if their client names one: one step of the store. Of a
+    /// guest nothing is kept.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]; [`Error::Token`]: the account is gone.
+    pub async fn has_come(&self, person: &Identity, device: Option<Device>) -> Result<(), Error> {
+        match device {
+            _ if person.guest => Ok(()),
+            Some(device) => within(self.0.store.remember_device(person.id, device)).await,
+            None => self.was_here(person.id).await,
+        }
+    }
+
+    /// Notes that someone with an account was here until now.
+    ///
+    /// # Errors
+    /// As [`has_come`](Self::has_come).
+    pub async fn was_here(&self, person: UserId) -> Result<(), Error> {
+        within(self.0.store.touch(person, SystemTime::now())).await
+    }
+
+    /// The devices of someone with an account, the newest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn devices(&self, person: UserId) -> Result<Vec<Device>, Error> {
+        within(self.0.store.devices(person)).await
     }
 
     /// How many accounts there are.
@@ -278,8 +310,8 @@ async fn within<T>(call: impl Future<Output = Result<T, store::Error>>) -> Resul
 }
 
 fn account(user: User) -> Account {
-    let User { id, username, email, created_at, .. } = user;
-    Account { id, username, email: Some(email), guest: false, created_at }
+    let User { id, username, email, created_at, last_seen, .. } = user;
+    Account { id, username, email: Some(email), guest: false, created_at, last_seen: Some(last_seen) }
 }
 
 fn to_millis(time: SystemTime) -> SystemTime {

@@ -14,8 +14,8 @@ use super::flow::Over;
 use super::transfer::Transfer;
 use crate::outbox::{Outbox, Receipt};
 use crate::protocol::{
-    Cleared, ConversationId, Doing, Ending, ErrorCode, Matched, Message, MessageOut, PartnerStatus, Presence, Refusal,
-    Role, ServerEvent, TransferId, Typing, Unmatched, millis,
+    Cleared, ConversationId, Doing, Ending, ErrorCode, Matched, Message, MessageOut, Partner, PartnerStatus, Presence,
+    Refusal, Role, ServerEvent, TransferId, Typing, Unmatched, millis,
 };
 
 /// A talk of two. Made when they are matched, shared by both.
@@ -61,6 +61,14 @@ impl Conversation {
             person.begin_talk(talk);
             let flag = Arc::clone(&conversation.told[side]);
             person.member.outbox.post_with(&matched, Receipt::Flag(flag));
+        }
+        for side in 0..2 {
+            let talk = Talk { conversation: Arc::clone(&conversation), side };
+            let status = talk.partner().member.presence();
+            // Whoever has no link is not matched; one that is lost in this moment is told of by itself.
+            if status == Presence::Away {
+                talk.me().member.outbox.post(&ServerEvent::Status(PartnerStatus { status }));
+            }
         }
         drop(gate);
     }
@@ -124,9 +132,10 @@ impl Talk {
     pub(super) fn matched(&self) -> Matched {
         Matched {
             conversation: self.conversation.id,
-            matched_user: self.partner().member.user.clone(),
+            matched_user: self.partner().as_partner(),
             role: if self.side == 0 { Role::Polite } else { Role::Impolite },
             common: self.conversation.common.clone(),
+            status: None,
         }
     }
 
@@ -210,6 +219,12 @@ pub(super) fn no_conversation() -> Refusal {
 }
 
 impl Person {
+    /// As their partner sees them.
+    fn as_partner(&self) -> Partner {
+        let place = self.places.shown(self.member.whence().place.as_ref());
+        Partner { user: self.member.user.clone(), place }
+    }
+
     /// The conversation that stands, if there is one.
     pub(super) fn talk(&self) -> Option<Talk> {
         // The gate is taken with the state's lock free: elsewhere they are taken the other way round.

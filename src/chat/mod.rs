@@ -20,6 +20,7 @@ mod kept;
 mod lobby;
 mod matchmaker;
 mod transfer;
+mod whence;
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicUsize;
@@ -38,15 +39,17 @@ pub use self::flow::Over;
 use self::flow::Taker;
 pub use self::http::{Download, Upload, UploadForm};
 use self::lobby::Lobby;
+pub use self::whence::{browser, platform};
 use crate::config;
 use crate::hub::{Door, Hub, Member, Seat};
 use crate::outbox::Outbox;
+use crate::place::Places;
 use crate::protocol::{
-    About, Complete, Doing, Ending, ErrorCode, GoOn, HeldTransfer, Matched, Message, Nothing, Offer, Presence,
-    Progress, PublicUser, Refusal, ServerEvent, SessionId, TransferId, Typing, UserId, Wish,
+    About, Attention, Complete, Doing, Ending, ErrorCode, GoOn, HeldTransfer, Matched, Message, Nothing, Offer,
+    Presence, Progress, PublicUser, Refusal, ServerEvent, SessionId, TransferId, Typing, UserId, Whence, Wish,
 };
 
-pub use crate::hub::Census;
+pub use crate::hub::{Census, Here};
 
 /// What the service does. Clones are the same service.
 #[derive(Clone)]
@@ -55,6 +58,7 @@ pub struct Chat {
     hub: Hub,
     lobby: Lobby,
     files: Files,
+    places: Places,
     avoid_last: usize,
 }
 
@@ -62,7 +66,13 @@ impl Chat {
     /// A service that nobody uses yet.
     pub fn new(accounts: Accounts, matching: &config::Matching, files: &config::Files) -> Self {
         let (lobby, files) = (Lobby::new(matching), Files::new(files));
-        Self { accounts, hub: Hub::default(), lobby, files, avoid_last: matching.avoid_last }
+        let places = Places::none();
+        Self { accounts, hub: Hub::default(), lobby, files, places, avoid_last: matching.avoid_last }
+    }
+
+    /// The same, where addresses are looked up in `places`.
+    pub fn looking_up(self, places: Places) -> Self {
+        Self { places, ..self }
     }
 
     /// Registering, logging in, and who a token belongs to.
@@ -80,25 +90,30 @@ impl Chat {
             carry: Notify::new(),
             incoming: Arc::default(),
             files: self.files.clone(),
+            places: self.places.clone(),
             avoid_last: self.avoid_last,
         });
         Participant { chat: self.clone(), person, _seat: seat }
     }
 
     /// Everyone who is here, once each.
-    pub fn online(&self) -> Vec<PublicUser> {
-        self.hub.people().into_iter().map(|(user, _)| user).collect()
+    pub fn online(&self) -> Vec<Here> {
+        self.hub.people()
     }
 
     /// Everyone who is here and in no conversation, but for the caller.
-    pub fn available(&self, caller: UserId) -> Vec<PublicUser> {
-        let free = self.hub.people().into_iter().filter(|(user, talking)| !talking && user.id != caller);
-        free.map(|(user, _)| user).collect()
+    pub fn available(&self, caller: UserId) -> Vec<Here> {
+        self.hub.people().into_iter().filter(|here| !here.talking && here.user.id != caller).collect()
     }
 
     /// Whether a person is here.
     pub fn is_online(&self, user: UserId) -> bool {
         self.hub.is_online(user)
+    }
+
+    /// Where the newest session of a person comes from; `None`: they have none here.
+    pub fn whence_of(&self, user: UserId) -> Option<Arc<Whence>> {
+        self.hub.whence(user)
     }
 
     /// How many there are of what.
@@ -133,6 +148,7 @@ struct Person {
     /// Transfers to them: none, most of the time, and then nothing else is looked at.
     incoming: Arc<AtomicUsize>,
     files: Files,
+    places: Places,
     avoid_last: usize,
 }
 
@@ -331,7 +347,7 @@ impl Participant {
         if back {
             match self.person.talk() {
                 // The partner may have left in this very moment; then there is nobody to tell.
-                Some(talk) => drop(talk.status(Presence::Online)),
+                Some(talk) => drop(talk.status(self.person.member.presence())),
                 None => self.chat.lobby.come_back(&self.person),
             }
         }
@@ -359,10 +375,37 @@ impl Participant {
         }
     }
 
-    /// What the client does, and its conversation if it is in one.
+    /// The client's link comes from there.
+    pub fn comes_from(&self, whence: Whence) {
+        self.person.member.set_whence(whence);
+    }
+
+    /// Where the client's last link came from.
+    pub fn whence(&self) -> Arc<Whence> {
+        self.person.member.whence()
+    }
+
+    /// The person looks here, or elsewhere. A partner is told if that is news.
+    pub fn present(&self, attention: Attention) {
+        let (away, presence) = match attention {
+            Attention::Online => (false, Presence::Online),
+            Attention::Away => (true, Presence::Away),
+        };
+        if self.person.member.set_away(away)
+            && let Some(talk) = self.person.talk()
+        {
+            // The partner may have left in this very moment; then there is nobody to tell.
+            drop(talk.status(presence));
+        }
+    }
+
+    /// What the client does, and its conversation if it is in one, with how the partner is.
     pub fn doing(&self) -> (Doing, Option<Matched>) {
         match self.person.talk() {
-            Some(talk) => (Doing::Talking, Some(talk.matched())),
+            Some(talk) => {
+                let status = Some(talk.partner().member.presence()).filter(|status| *status != Presence::Online);
+                (Doing::Talking, Some(Matched { status, ..talk.matched() }))
+            }
             None => (self.person.member.doing(), None),
         }
     }

@@ -25,6 +25,9 @@ use crate::hub::Door;
 use crate::protocol::{ChunkHeader, Encoded, Lane, MAX_CHUNK_HEADER, ServerFrame, TransferId, write_ack, write_frame};
 use crate::transport::webtransport::{next_frame, put_frame};
 
+/// How this client names itself where it opens a link.
+const AGENT: &str = concat!("duologue-rust/", env!("CARGO_PKG_VERSION"));
+
 /// One address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
@@ -380,6 +383,7 @@ async fn webtransport(target: &Target) -> Result<WebTransportWire, Error> {
     };
     let endpoint = Endpoint::client(config.build()).map_err(|error| failed(&error))?;
     let mut options = ConnectOptions::builder(format!("https://{}/realtime", server.authority));
+    options = options.add_header("user-agent", AGENT);
     if let Some(origin) = &target.origin {
         options = options.add_header("origin", origin);
     }
@@ -402,6 +406,7 @@ async fn websocket(target: &Target) -> Result<WebSocketStream<Stream>, Error> {
     let scheme = if server.secure { "wss" } else { "ws" };
     let url = format!("{scheme}://{}/realtime", server.authority);
     let mut request = url.into_client_request().map_err(|error| failed(&error))?;
+    request.headers_mut().insert("user-agent", HeaderValue::from_static(AGENT));
     if let Some(origin) = &target.origin {
         let origin = HeaderValue::from_str(origin).map_err(|error| failed(&error))?;
         request.headers_mut().insert("origin", origin);

@@ -313,7 +313,7 @@ impl Side {
     async fn start(party: Party) -> Result<Self, Error> {
         let Party { target, token, habits } = party;
         let keeper = Keeper::start(&target, &token, None, habits).await?;
-        let (user, door) = (keeper.established().user.id, keeper.first_door());
+        let (user, door) = (keeper.established().user.user.id, keeper.first_door());
         Ok(Self { keeper, user, ledger: Ledger::default(), door, story: Story::default() })
     }
 

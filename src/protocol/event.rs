@@ -90,6 +90,7 @@ vocabulary! {
         "user:match:cancel" MatchCancel(Nothing) Reliable,
         "user:skip" Skip(Nothing) Reliable,
         "user:leave" Leave(Nothing) Reliable,
+        "user:presence" Presence(OwnPresence) Reliable,
         "chat:message" Message(Message) Reliable,
         "chat:typing" Typing(Typing) Volatile,
         "chat:clear" Clear(Nothing) Reliable,
@@ -157,6 +158,7 @@ impl ClientEvent {
             | Self::MatchCancel(_)
             | Self::Skip(_)
             | Self::Leave(_)
+            | Self::Presence(_)
             | Self::Typing(_)
             | Self::Clear(_)
             | Self::Accept(_)
@@ -377,6 +379,24 @@ impl Check for Message {
 pub struct Typing {
     /// They are, or have stopped.
     pub typing: bool,
+}
+
+/// Whether someone looks, as their client says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnPresence {
+    /// They do, or look elsewhere.
+    pub status: Attention,
+}
+
+/// Where someone looks. Whether they can be reached, the server knows itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Attention {
+    /// Here.
+    Online,
+    /// Elsewhere.
+    Away,
 }
 
 fn invalid(message: impl Into<String>) -> Refusal {

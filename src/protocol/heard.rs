@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{MessageKind, Timestamp};
 use super::ids::{ConversationId, MessageId, SessionId, SessionKey, UserId};
+use super::people::{Myself, Partner};
 use super::reason::CloseReason;
 use super::transfer::GoOn;
 
@@ -23,8 +24,8 @@ pub struct Established {
     /// Why the session that was asked for does not go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Lost>,
-    /// Who the token says is speaking.
-    pub user: PublicUser,
+    /// Who the token says is speaking, and where this link comes from.
+    pub user: Myself,
     /// Sizes and rates this client must keep to.
     pub limits: ClientLimits,
     /// A link that is silent this long is worth a ping, in milliseconds.
@@ -77,7 +78,7 @@ pub struct ClientLimits {
     pub frame: usize,
     /// Longest text of a message, bytes of UTF-8.
     pub text: usize,
-    /// Realtime events a minute, typing and acknowledgements not counted.
+    /// Realtime events a minute, typing, presence and acknowledgements not counted.
     pub events_per_minute: u32,
     /// Largest file, bytes.
     pub file_bytes: u64,
@@ -183,11 +184,15 @@ pub struct Matched {
     /// The conversation's name.
     pub conversation: ConversationId,
     /// The partner.
-    pub matched_user: PublicUser,
+    pub matched_user: Partner,
     /// This side's part in WebRTC's perfect negotiation.
     pub role: Role,
     /// The interests both named.
     pub common: Vec<String>,
+    /// How the partner is, in the conversation that a link goes on with, unless they are online. Right
+    /// after a match, `user:status` tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Presence>,
 }
 
 /// A side's part in perfect negotiation (WebRTC): the polite one yields.
@@ -232,16 +237,16 @@ pub struct PartnerStatus {
     pub status: Presence,
 }
 
-/// Whether a person can be reached at the moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether a person can be reached at the moment; the best comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Presence {
     /// They have a link.
     Online,
+    /// They have one, and look elsewhere.
+    Away,
     /// Their link is lost, their session waits for them.
     Reconnecting,
-    /// They look elsewhere.
-    Away,
 }
 
 /// A message of the partner.

@@ -15,6 +15,7 @@ mod golden;
 mod heard;
 mod ids;
 mod numbering;
+mod people;
 mod reason;
 mod signal;
 mod transfer;
@@ -24,6 +25,7 @@ pub use frame::{ClientFrame, Encoded, MAX_FRAME, ServerFrame, read_event, write_
 pub use heard::*;
 pub use ids::*;
 pub use numbering::{Arrival, Inbound, Outbound};
+pub use people::{Device, Myself, Partner, Place, Whence};
 pub use reason::{CloseReason, ErrorCode, Refusal};
 pub use signal::*;
 pub use transfer::*;

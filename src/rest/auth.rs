@@ -1,15 +1,18 @@
 //! Coming in: registering, logging in, as a guest; and who a token belongs to.
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use axum::extract;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::{Bearer, Json, ok, success};
-use super::users::Myself;
+use super::users::{KnownDevice, Myself, timestamp};
 use super::{Error, State};
-use crate::chat::accounts::{Entered, NewAccount};
-use crate::protocol::Nothing;
+use crate::chat::accounts::{Account, Device, Entered, NewAccount};
+use crate::protocol::{Nothing, Whence};
 
 /// `POST /api/auth/register`
 pub async fn register(
@@ -36,8 +39,12 @@ pub async fn guest(extract::State(state): extract::State<State>, _: Option<Json<
 /// `GET /api/auth/me`
 pub async fn me(extract::State(state): extract::State<State>, Bearer(token): Bearer) -> Result<Response, Error> {
     let account = state.chat.accounts().me(&token).await?;
-    let online = state.chat.is_online(account.id);
-    Ok(ok(Me { user: Myself::new(account, online) }))
+    let devices = match account.guest {
+        true => Vec::new(),
+        false => state.chat.accounts().devices(account.id).await?,
+    };
+    let whence = state.chat.whence_of(account.id);
+    Ok(ok(Me { user: Profile::new(account, devices, whence) }))
 }
 
 /// Who wants an account.
@@ -72,5 +79,34 @@ impl Admission {
 
 #[derive(Serialize)]
 struct Me {
+    user: Profile,
+}
+
+/// A person as they see themselves, with all that is known of them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Profile {
+    #[serde(flatten)]
     user: Myself,
+    /// Now, of someone who is here; guests who are not here have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seen: Option<String>,
+    devices: Vec<KnownDevice>,
+    /// Of the newest session.
+    #[serde(flatten)]
+    whence: Whence,
+}
+
+impl Profile {
+    /// Of someone whose newest session comes from `whence`; `None`: they are not here.
+    fn new(account: Account, devices: Vec<Device>, whence: Option<Arc<Whence>>) -> Self {
+        let online = whence.is_some();
+        let last_seen = if online { Some(SystemTime::now()) } else { account.last_seen };
+        Self {
+            user: Myself::new(account, online),
+            last_seen: last_seen.map(timestamp),
+            devices: devices.into_iter().map(KnownDevice::from).collect(),
+            whence: whence.map(|whence| (*whence).clone()).unwrap_or_default(),
+        }
+    }
 }

@@ -11,10 +11,10 @@ use time::OffsetDateTime;
 
 use super::envelope::{Bearer, Json, ok};
 use super::{Error, State};
-use crate::chat::Census;
 use crate::chat::accounts::Account;
 use crate::chat::accounts::Device;
-use crate::protocol::{PublicUser, UserId};
+use crate::chat::{Census, Here, browser, platform};
+use crate::protocol::{Presence, PublicUser, UserId};
 
 /// `GET /api/users/online`
 pub async fn online(extract::State(state): extract::State<State>, Bearer(token): Bearer) -> Result<Response, Error> {
@@ -51,8 +51,7 @@ pub async fn device(
         last_seen: SystemTime::now(),
     };
     let Device { id, name, platform, last_seen } = state.chat.accounts().remember_device(&token, device).await?;
-    let device = KnownDevice { device_id: id, name, platform, last_seen: timestamp(last_seen) };
-    Ok(ok(Remembered { device }))
+    Ok(ok(Remembered { device: Device { id, name, platform, last_seen }.into() }))
 }
 
 /// A person as they see themselves.
@@ -71,7 +70,7 @@ pub struct Myself {
 impl Myself {
     /// The account, of someone who is here or not.
     pub fn new(account: Account, is_online: bool) -> Self {
-        let Account { id, username, email, guest, created_at } = account;
+        let Account { id, username, email, guest, created_at, last_seen: _ } = account;
         Self { id, username, email, is_online, created_at: timestamp(created_at), guest }
     }
 }
@@ -92,41 +91,6 @@ pub fn timestamp(time: SystemTime) -> String {
     )
 }
 
-/// The browser that a User-Agent names. The order counts: most of them name Chrome and Safari too.
-pub fn browser(agent: &str) -> &str {
-    const KNOWN: [(&str, &str); 8] = [
-        ("Edg", "Edge"),
-        ("OPR/", "Opera"),
-        ("SamsungBrowser/", "Samsung Internet"),
-        ("Firefox/", "Firefox"),
-        ("FxiOS/", "Firefox"),
-        ("CriOS/", "Chrome"),
-        ("Chrome/", "Chrome"),
-        ("Safari/", "Safari"),
-    ];
-    if let Some((_, name)) = KNOWN.iter().find(|(mark, _)| agent.contains(mark)) {
-        return name;
-    }
-    // A program of its own: what it calls itself, within reason.
-    let name = agent.split(['/', ' ']).next().unwrap_or_default();
-    if name.is_empty() || name.len() > 64 { "unknown" } else { name }
-}
-
-/// The operating system that a User-Agent names. Android names Linux, iOS names macOS.
-pub fn platform(agent: &str) -> &'static str {
-    const KNOWN: [(&str, &str); 8] = [
-        ("iPhone", "iOS"),
-        ("iPad", "iOS"),
-        ("Android", "Android"),
-        ("Windows", "Windows"),
-        ("CrOS", "ChromeOS"),
-        ("Mac OS X", "macOS"),
-        ("Macintosh", "macOS"),
-        ("Linux", "Linux"),
-    ];
-    KNOWN.iter().find(|(mark, _)| agent.contains(mark)).map_or("unknown", |(_, name)| name)
-}
-
 /// A device, as its owner's app names it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -139,13 +103,21 @@ struct Remembered {
     device: KnownDevice,
 }
 
-#[derive(Serialize)]
+/// A device that is remembered.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct KnownDevice {
+pub struct KnownDevice {
     device_id: String,
     name: String,
     platform: String,
     last_seen: String,
+}
+
+impl From<Device> for KnownDevice {
+    fn from(device: Device) -> Self {
+        let Device { id, name, platform, last_seen } = device;
+        Self { device_id: id, name, platform, last_seen: timestamp(last_seen) }
+    }
 }
 
 #[derive(Serialize)]
@@ -155,7 +127,7 @@ struct People {
 }
 
 impl People {
-    fn new(users: Vec<PublicUser>) -> Self {
+    fn new(users: Vec<Here>) -> Self {
         let users: Vec<_> = users.into_iter().map(Person::from).collect();
         Self { count: users.len(), users }
     }
@@ -168,11 +140,12 @@ struct Person {
     #[serde(flatten)]
     user: PublicUser,
     is_online: bool,
+    status: Presence,
 }
 
-impl From<PublicUser> for Person {
-    fn from(user: PublicUser) -> Self {
-        Self { user, is_online: true }
+impl From<Here> for Person {
+    fn from(here: Here) -> Self {
+        Self { user: here.user, is_online: true, status: here.status }
     }
 }
 

@@ -6,7 +6,7 @@ use super::limits::Limits;
 use crate::auth::Identity;
 use crate::chat::Participant;
 use crate::outbox::Outbox;
-use crate::protocol::{Inbound, PublicUser};
+use crate::protocol::{Inbound, Myself, PublicUser};
 
 /// One session's state. Owned by the link that runs it, or by the register while it is parked.
 /// Dropping it ends the session: the participant leaves, the partner is told.
@@ -21,9 +21,9 @@ pub(super) struct Core {
 }
 
 impl Core {
-    /// The person as others see them.
-    pub(super) fn user(&self) -> PublicUser {
-        public(&self.identity)
+    /// The person as they see themselves.
+    pub(super) fn user(&self) -> Myself {
+        Myself { user: public(&self.identity), whence: (*self.participant.whence()).clone() }
     }
 }
 

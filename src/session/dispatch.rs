@@ -109,6 +109,10 @@ async fn perform(chat: &Chat, core: &mut Core, event: ClientEvent) -> Result<(),
         ClientEvent::MatchCancel(_) => participant.cancel(),
         ClientEvent::Skip(_) => participant.skip(),
         ClientEvent::Leave(_) => participant.leave(),
+        ClientEvent::Presence(own) => {
+            participant.present(own.status);
+            Ok(())
+        }
         ClientEvent::Message(message) => participant.message(message),
         ClientEvent::Typing(typing) => participant.typing(typing),
         ClientEvent::Clear(_) => participant.clear(),

@@ -48,7 +48,8 @@ impl Limits {
             | ClientEvent::Pong(_)
             | ClientEvent::Ack(_)
             | ClientEvent::Progress(_) => &mut [],
-            ClientEvent::Typing(_) => &mut [&mut self.typing],
+            // Switching tabs is as free as typing is.
+            ClientEvent::Typing(_) | ClientEvent::Presence(_) => &mut [&mut self.typing],
             ClientEvent::CallCandidate(_) => &mut [&mut self.candidates],
             ClientEvent::Match(_) | ClientEvent::Skip(_) => &mut [&mut self.matches, &mut self.events],
             ClientEvent::Renew(_)

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,12 +30,36 @@ pub trait Link: Send + 'static {
         None
     }
 
+    /// Who is at its other end.
+    fn peer(&self) -> Peer;
+
     /// Its two halves, and its streams if it has any.
     fn split(self) -> (Self::Reader, Self::Writer, Option<Self::Streams>);
 }
 
 /// Where it is told what became of a frame.
 pub type Answer = oneshot::Sender<Result<(), Refusal>>;
+
+/// Most bytes that are looked at of a User-Agent.
+const MOST_AGENT: usize = 512;
+
+/// Who is at the other end of a link. It lives no longer than the link's beginning: what is kept of
+/// it is less.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// The client's address, as far as it is known.
+    pub address: Option<IpAddr>,
+    /// How the client's program names itself: its User-Agent (RFC 9110 section 10.1.5), cut to 512 bytes.
+    pub agent: Option<String>,
+}
+
+impl Peer {
+    /// An IPv4 address that is written as IPv6 is taken as what it is (RFC 4291 section 2.5.5.2).
+    pub fn new(address: Option<IpAddr>, agent: Option<&str>) -> Self {
+        let agent = agent.map(|agent| agent[..agent.floor_char_boundary(MOST_AGENT)].to_owned());
+        Self { address: address.map(|address| address.to_canonical()), agent }
+    }
+}
 
 /// What comes in.
 #[derive(Debug)]
@@ -184,4 +209,20 @@ pub enum LinkEnd {
     /// A frame over the size limit was on its way.
     #[error("a frame over the size limit")]
     TooBig,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_cut_to_size() {
+        let mapped = "::ffff:192.0.2.7".parse().ok();
+        let long = format!("{}\u{e9}\u{e9}", "x".repeat(MOST_AGENT - 1));
+        let peer = Peer::new(mapped, Some(&long));
+        assert_eq!(peer.address, "192.0.2.7".parse().ok());
+        assert_eq!(peer.agent.as_deref(), Some(&long[..MOST_AGENT - 1]), "never half a character");
+        assert_eq!(Peer::new(None, Some("curl/8")).agent.as_deref(), Some("curl/8"));
+        assert_eq!(Peer::new(None, None), Peer::default());
+    }
 }

@@ -15,6 +15,7 @@ mod core;
 mod dispatch;
 mod limits;
 mod link;
+mod notes;
 mod parking;
 mod parting;
 mod pulse;
@@ -22,5 +23,5 @@ mod register;
 mod run;
 mod writing;
 
-pub use self::link::{Answer, Heard, Link, LinkEnd, NoStreams, Reader, Sink, Source, StreamEnd, Streams, Writer};
+pub use self::link::{Answer, Heard, Link, LinkEnd, NoStreams, Peer, Reader, Sink, Source, StreamEnd, Streams, Writer};
 pub use self::register::{Sessions, Settings};

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::core::{Core, public};
 use super::limits::Limits;
+use super::notes::Notes;
 use super::parking::{Parking, crowded};
 use crate::auth::Identity;
 use crate::chat::Chat;
@@ -47,7 +48,8 @@ pub(super) struct Inner {
     pub(super) parking: Parking,
     /// For what waits for those without a link.
     pub(super) kept: Budget,
-    tasks: TaskTracker,
+    pub(super) notes: Notes,
+    pub(super) tasks: TaskTracker,
     register: Mutex<Register>,
 }
 
@@ -63,7 +65,9 @@ struct Register {
 pub(super) struct Entry {
     pub(super) id: SessionId,
     pub(super) key: SessionKey,
-    user: UserId,
+    pub(super) user: UserId,
+    /// Nothing of them is kept.
+    pub(super) guest: bool,
     device: Option<String>,
     /// Of a session whose client cannot show its key: how long it waits for its person.
     grace: Option<Duration>,
@@ -96,7 +100,15 @@ impl Sessions {
     pub fn new(chat: Chat, settings: Settings, tasks: TaskTracker) -> Self {
         let parking = Parking::new(settings.limits.max_parked);
         let kept = Budget::new(settings.limits.parked_bytes);
-        Self(Arc::new(Inner { chat, settings, parking, kept, tasks, register: Mutex::default() }))
+        Self(Arc::new(Inner {
+            chat,
+            settings,
+            parking,
+            kept,
+            notes: Notes::default(),
+            tasks,
+            register: Mutex::default(),
+        }))
     }
 
     /// Where doors put the tasks of their links, so that a shutdown can wait for them.
@@ -142,6 +154,7 @@ impl Sessions {
             id,
             key,
             user: identity.id,
+            guest: identity.guest,
             device,
             grace,
             outbox: outbox.clone(),
@@ -202,6 +215,7 @@ impl Sessions {
         self.remember(entry, why);
         entry.over();
         self.register().remove(entry);
+        self.note_departure(entry);
     }
 
     /// Keeps why a session ends, if that is worth telling.

@@ -14,7 +14,7 @@ use tracing::{Instrument, debug, info_span};
 use super::carry::carry;
 use super::core::Core;
 use super::dispatch;
-use super::link::{Answer, Heard, Link, LinkEnd, Reader, Streams, Writer};
+use super::link::{Answer, Heard, Link, LinkEnd, Peer, Reader, Streams, Writer};
 use super::parting::part;
 use super::pulse::{Due, Pulse};
 use super::register::{Entry, Held, Sessions};
@@ -48,9 +48,9 @@ impl Sessions {
     /// Serves one link from its hello to its end, and the session behind it until another link
     /// takes it or nobody comes back for it.
     pub async fn serve<L: Link>(self, link: L) {
-        let (door, grace) = (link.door(), link.grace());
+        let (door, grace, peer) = (link.door(), link.grace(), link.peer());
         let (mut reader, mut writer, streams) = link.split();
-        let begun = timeout(self.0.settings.session.hello_timeout, self.begin_or_resume(&mut reader, grace));
+        let begun = timeout(self.0.settings.session.hello_timeout, self.begin_or_resume(&mut reader, grace, peer));
         let (held, established) = match begun.await {
             Ok(Ok(begun)) => begun,
             Ok(Err(Refused::Say(closing))) => return part(reader, writer, &closing).await,
@@ -80,15 +80,19 @@ impl Sessions {
         &self,
         reader: &mut R,
         grace: Option<Duration>,
+        peer: Peer,
     ) -> Result<(Held, Box<Established>), Refused> {
         let hello = first_hello(reader).await?;
         let identified = self.0.chat.accounts().identify(&hello.token).await;
         let (identity, expires) = identified.map_err(|error| Refused::Say(unidentified(&error)))?;
+        let device = hello.client.device_id;
+        let whence = self.0.chat.whence(peer.address, peer.agent.as_deref(), device.clone());
         let mut lost = None;
         if let Some(resume) = &hello.resume {
             match self.take_over(identity.id, resume).await {
                 Ok(mut held) if held.core.outbox.resume(resume.received) => {
                     held.core.expires = expires;
+                    held.core.participant.comes_from(whence);
                     let mut established = self.established(&held, true, None);
                     established.transfers = held.core.participant.go_on(resume.transfers.as_deref());
                     return Ok((held, established));
@@ -106,12 +110,15 @@ impl Sessions {
             // Nothing is known to have arrived that was not acknowledged.
             held.core.outbox.resume(0);
             held.core.expires = expires;
+            held.core.participant.comes_from(whence);
             let mut established = self.established(&held, true, None);
             // Its files come and go over HTTP.
             established.transfers = held.core.participant.go_on(Some(&[]));
             return Ok((held, established));
         }
-        let held = self.begin(identity, expires, hello.client.device_id, grace).map_err(Refused::Say)?;
+        let held = self.begin(identity, expires, device, grace).map_err(Refused::Say)?;
+        self.note_arrival(&held.core.identity, &whence);
+        held.core.participant.comes_from(whence);
         let established = self.established(&held, false, lost);
         Ok((held, established))
     }

@@ -15,7 +15,7 @@ use crate::client::{Ended, Error};
 use crate::hub::Door;
 use crate::outbox::Batch;
 use crate::protocol::{ChunkHeader, ClientFrame, Closing, Lane, ServerEvent, ServerFrame, write_ack, write_frame};
-use crate::session::{Heard, Link, LinkEnd, NoStreams, Reader, Sessions, Writer};
+use crate::session::{Heard, Link, LinkEnd, NoStreams, Peer, Reader, Sessions, Writer};
 
 /// How the weather is: on average so long until a link is cut, and until it stalls.
 #[derive(Debug, Clone, Copy)]
@@ -262,6 +262,10 @@ impl Link for MemoryLink {
 
     fn door(&self) -> Door {
         self.door
+    }
+
+    fn peer(&self) -> Peer {
+        Peer::default()
     }
 
     fn split(self) -> (MemoryReader, MemoryWriter, Option<NoStreams>) {

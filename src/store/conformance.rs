@@ -33,7 +33,9 @@ pub(super) async fn run(store: Arc<dyn Store>) -> User {
     one_of_many_wins(&store).await;
     devices(&*store, &ada).await;
 
-    let later = ada.last_seen + Duration::from_secs(5);
+    let with_device = ada.created_at + Duration::from_secs(MAX_DEVICES as u64 + 4);
+    assert_eq!(store.user(ada.id).await.unwrap().unwrap().last_seen, with_device, "with the last device");
+    let later = with_device + Duration::from_secs(5);
     store.touch(ada.id, later).await.unwrap();
     store.touch(ada.id, ada.last_seen).await.unwrap();
     let ada = User { last_seen: later, ..ada };

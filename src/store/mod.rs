@@ -80,7 +80,8 @@ pub trait Store: Send + Sync {
     fn count_users(&self) -> BoxFuture<'_, Result<u64, Error>>;
     /// Notes that someone was here. [`Error::NoSuchUser`].
     fn touch(&self, id: UserId, now: SystemTime) -> BoxFuture<'_, Result<(), Error>>;
-    /// Notes a device, newest first, at most [`MAX_DEVICES`]. [`Error::NoSuchUser`].
+    /// Notes a device, newest first, at most [`MAX_DEVICES`], and that its owner was here with it.
+    /// [`Error::NoSuchUser`].
     fn remember_device(&self, id: UserId, device: Device) -> BoxFuture<'_, Result<(), Error>>;
     /// A person's devices, newest first.
     fn devices(&self, id: UserId) -> BoxFuture<'_, Result<Vec<Device>, Error>>;

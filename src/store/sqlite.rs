@@ -139,6 +139,8 @@ impl Store for Sqlite {
                  (SELECT id FROM devices WHERE user = ?1 ORDER BY last_seen DESC LIMIT ?2)",
                 params![id.as_bytes(), MAX_DEVICES as i64],
             )?;
+            let seen = "UPDATE users SET last_seen = max(last_seen, ?2) WHERE id = ?1";
+            transaction.execute(seen, params![id.as_bytes(), millis(device.last_seen)])?;
             transaction.commit()
         };
         self.call(remember).boxed()

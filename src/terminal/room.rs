@@ -10,8 +10,8 @@ use super::files::Files;
 use crate::client::{File, News};
 use crate::hub::Door;
 use crate::protocol::{
-    ClientEvent, Ending, ErrorCode, FileKind, Message, MessageId, MessageKind, Nothing, Presence, ServerEvent,
-    TransferId, Wish,
+    Attention, ClientEvent, Ending, ErrorCode, FileKind, Message, MessageId, MessageKind, Nothing, OwnPresence,
+    Presence, ServerEvent, TransferId, Wish,
 };
 
 /// What can be typed, as `/help` shows it.
@@ -20,6 +20,7 @@ const HELP: &str = "\
 /skip               leave, and look for the next one
 /leave              leave the talk, or stop looking
 /clear              clear the messages on both sides
+/away, /back        tell them whether you are here
 /send PATH          send a file
 /voice PATH         send a recording as a voice note
 /accept [N] [PATH]  take what they offer, into this folder or another, or as a file of that name
@@ -111,6 +112,7 @@ impl Room {
             Some(partner) => {
                 let state = match (partner.status, partner.typing) {
                     (Presence::Reconnecting, _) => " (reconnecting)",
+                    (Presence::Away, _) => " (away)",
                     (_, true) => " (writing)",
                     _ => "",
                 };
@@ -143,6 +145,10 @@ impl Room {
             "skip" | "s" => vec![Order::Say(ClientEvent::Skip(Nothing {}))],
             "leave" | "l" if self.looking => vec![Order::Say(ClientEvent::MatchCancel(Nothing {}))],
             "leave" | "l" => vec![Order::Say(ClientEvent::Leave(Nothing {}))],
+            "away" => {
+                vec![present(Attention::Away), show("They are told that you are away. /back tells that you are here.")]
+            }
+            "back" => vec![present(Attention::Online), show("They are told that you are here.")],
             "clear" => vec![Order::Say(ClientEvent::Clear(Nothing {})), show("You cleared the messages.")],
             "door" => match rest {
                 "webtransport" => vec![Order::Doors(vec![Door::WebTransport, Door::WebSocket])],
@@ -229,7 +235,7 @@ impl Room {
                 Some("* Looking for someone.".to_owned())
             }
             ServerEvent::Matched(matched) => {
-                let name = clean(&matched.matched_user.username);
+                let name = clean(&matched.matched_user.user.username);
                 let common = match matched.common.as_slice() {
                     [] => String::new(),
                     common => format!(" You both like {}.", clean(&common.join(", "))),
@@ -305,6 +311,10 @@ pub(super) fn clean(text: &str) -> String {
         c => c,
     };
     text.chars().map(harmless).collect()
+}
+
+fn present(status: Attention) -> Order {
+    Order::Say(ClientEvent::Presence(OwnPresence { status }))
 }
 
 pub(super) fn show(text: &str) -> Order {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::protocol::{
-    About, Cancelled, Complete, ConversationId, Delivered, FileKind, Lost, Matched, MessageOut, Offered, PartnerStatus,
-    Progress, PublicUser, Refusal, Role, SessionId, Sha256, TransferEnd, Unmatched, UserId,
+    About, Cancelled, Complete, ConversationId, Delivered, FileKind, Lost, Matched, MessageOut, Offered, Partner,
+    PartnerStatus, Progress, PublicUser, Refusal, Role, SessionId, Sha256, TransferEnd, Unmatched, UserId,
 };
 use std::time::Duration;
 
@@ -39,9 +39,10 @@ fn meet(room: &mut Room, name: &str) -> Vec<String> {
         room,
         ServerEvent::Matched(Matched {
             conversation: ConversationId::from_bytes([1; 16]),
-            matched_user: user,
+            matched_user: Partner { user, place: None },
             role: Role::Polite,
             common: vec!["jazz".to_owned()],
+            status: None,
         }),
     )
 }

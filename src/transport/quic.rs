@@ -19,7 +19,7 @@ use tracing::debug;
 
 use super::webtransport;
 use crate::config::Origins;
-use crate::session::Sessions;
+use crate::session::{Peer, Sessions};
 use crate::tls::Certificates;
 
 /// Streams a client may have open at once, of each kind.
@@ -105,9 +105,9 @@ pub async fn serve(endpoint: Endpoint, sessions: Sessions, origins: Arc<Origins>
             let opened = timeout(2 * HANDSHAKE, open(incoming)).await;
             drop(permit);
             match opened {
-                Ok(Ok(Some((connection, origin)))) => {
+                Ok(Ok(Some(Opened { connection, origin, peer }))) => {
                     let allowed = origins.allows(origin.as_deref());
-                    webtransport::serve(connection, sessions, allowed).await;
+                    webtransport::serve(connection, peer, sessions, allowed).await;
                 }
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => debug!(%error, "no session was opened"),
@@ -117,10 +117,15 @@ pub async fn serve(endpoint: Endpoint, sessions: Sessions, origins: Arc<Origins>
     }
 }
 
+/// A WebTransport session, and what its CONNECT request said.
+struct Opened {
+    connection: wtransport::Connection,
+    origin: Option<String>,
+    peer: Peer,
+}
+
 /// The handshake and the CONNECT request (RFC 9114 section 4.4, as WebTransport extends it).
-async fn open(
-    incoming: Incoming,
-) -> Result<Option<(wtransport::Connection, Option<String>)>, wtransport::error::ConnectionError> {
+async fn open(incoming: Incoming) -> Result<Option<Opened>, wtransport::error::ConnectionError> {
     let Ok(connecting) = incoming.accept() else { return Ok(None) };
     let request = wtransport::endpoint::IncomingSessionFuture::with_quic_connecting(connecting).await?;
     if request.path().split('?').next() != Some("/realtime") {
@@ -128,7 +133,8 @@ async fn open(
         return Ok(None);
     }
     let origin = request.origin().map(str::to_owned);
-    Ok(Some((request.accept().await?, origin)))
+    let peer = Peer::new(Some(request.remote_address().ip()), request.user_agent());
+    Ok(Some(Opened { connection: request.accept().await?, origin, peer }))
 }
 
 /// Stops letting clients in and tells quinn's connections that are left.

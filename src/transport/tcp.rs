@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::http::header::USER_AGENT;
+use axum::http::{Extensions, HeaderMap};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -26,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::lingering::Lingering;
+use crate::session::Peer;
 
 /// Time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -41,6 +44,13 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 /// Whether a request came over TLS: an extension of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encrypted(pub bool);
+
+/// Who asks for something over HTTP: by the connection's address, where a listener of ours has noted
+/// it, and by what the client says of itself.
+pub fn peer(extensions: &Extensions, headers: &HeaderMap) -> Peer {
+    let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+    Peer::new(address, headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()))
+}
 
 /// Accepts connections until `stop`, each on a task of its own.
 pub async fn serve(

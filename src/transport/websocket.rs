@@ -21,7 +21,7 @@ use crate::protocol::{
     ChunkHeader, ClientFrame, CloseReason, Closing, Lane, MAX_CHUNK_HEADER, MAX_FRAME, ServerEvent, write_ack,
     write_frame,
 };
-use crate::session::{Heard, Link, LinkEnd, NoStreams, Reader, Sessions, Writer};
+use crate::session::{Heard, Link, LinkEnd, NoStreams, Peer, Reader, Sessions, Writer};
 
 /// Bytes that wait for a slow socket before writing fails.
 const WRITE_BUFFER: usize = 1024 * 1024;
@@ -30,8 +30,14 @@ const READ_BUFFER: usize = 4 * 1024;
 /// Time to answer a client's close frame.
 const CLOSE_ANSWER: Duration = Duration::from_secs(1);
 
-/// Answers an upgrade and serves the session on its own task.
-pub fn upgrade(upgrade: WebSocketUpgrade, headers: &HeaderMap, sessions: Sessions, origins: &Origins) -> Response {
+/// Answers an upgrade that `peer` asks for, and serves the session on its own task.
+pub fn upgrade(
+    upgrade: WebSocketUpgrade,
+    headers: &HeaderMap,
+    peer: Peer,
+    sessions: Sessions,
+    origins: &Origins,
+) -> Response {
     let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("?"));
     let allowed = origins.allows(origin);
     upgrade
@@ -41,7 +47,7 @@ pub fn upgrade(upgrade: WebSocketUpgrade, headers: &HeaderMap, sessions: Session
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER)
         .on_upgrade(move |socket| async move {
-            let link = WebSocketLink(socket);
+            let link = WebSocketLink { socket, peer };
             let tasks = sessions.tasks().clone();
             let served = async move {
                 if allowed {
@@ -56,7 +62,10 @@ pub fn upgrade(upgrade: WebSocketUpgrade, headers: &HeaderMap, sessions: Session
 }
 
 /// A WebSocket as a link.
-pub struct WebSocketLink(WebSocket);
+pub struct WebSocketLink {
+    socket: WebSocket,
+    peer: Peer,
+}
 
 impl Link for WebSocketLink {
     type Reader = WebSocketReader;
@@ -67,8 +76,12 @@ impl Link for WebSocketLink {
         Door::WebSocket
     }
 
+    fn peer(&self) -> Peer {
+        self.peer.clone()
+    }
+
     fn split(self) -> (WebSocketReader, WebSocketWriter, Option<NoStreams>) {
-        let (sink, stream) = self.0.split();
+        let (sink, stream) = self.socket.split();
         (WebSocketReader(stream), WebSocketWriter { sink, frame: BytesMut::new() }, None)
     }
 }

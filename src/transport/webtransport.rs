@@ -18,7 +18,7 @@ use crate::protocol::{
     ChunkHeader, ClientEvent, ClientFrame, CloseReason, Closing, ErrorCode, Lane, MAX_FRAME, Refusal, ServerEvent,
     write_ack, write_frame,
 };
-use crate::session::{Heard, Link, LinkEnd, Reader, Sessions, Writer};
+use crate::session::{Heard, Link, LinkEnd, Peer, Reader, Sessions, Writer};
 
 /// The length before each frame of the control stream: four bytes, big-endian.
 const PREFIX: usize = 4;
@@ -34,13 +34,13 @@ const STRAY_STREAMS: u32 = 64;
 const STRAY: u32 = 4400;
 
 /// Serves the session of one connection from its control stream to its end.
-pub async fn serve(connection: Connection, sessions: Sessions, allowed: bool) {
+pub async fn serve(connection: Connection, peer: Peer, sessions: Sessions, allowed: bool) {
     let Ok(Ok((send, recv))) = timeout(CONTROL_STREAM, connection.accept_bi()).await else {
         connection.close(code(CloseReason::HelloTimeout.code()), b"hello-timeout");
         return;
     };
     send.set_priority(CONTROL_PRIORITY);
-    let link = WebTransportLink { connection, send, recv };
+    let link = WebTransportLink { connection, peer, send, recv };
     if allowed {
         sessions.serve(link).await;
     } else {
@@ -51,6 +51,7 @@ pub async fn serve(connection: Connection, sessions: Sessions, allowed: bool) {
 /// A WebTransport session as a link.
 pub struct WebTransportLink {
     connection: Connection,
+    peer: Peer,
     send: SendStream,
     recv: RecvStream,
 }
@@ -64,8 +65,12 @@ impl Link for WebTransportLink {
         Door::WebTransport
     }
 
+    fn peer(&self) -> Peer {
+        self.peer.clone()
+    }
+
     fn split(self) -> (WebTransportReader, WebTransportWriter, Option<TransferStreams>) {
-        let Self { connection, send, recv } = self;
+        let Self { connection, peer: _, send, recv } = self;
         (
             WebTransportReader { connection: connection.clone(), recv, partial: BytesMut::new(), strays: 0 },
             WebTransportWriter {

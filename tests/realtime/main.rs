@@ -7,6 +7,7 @@ mod faults;
 mod files;
 mod http_files;
 mod http_files_refused;
+mod presence;
 mod rest;
 mod scenarios;
 mod sessions;

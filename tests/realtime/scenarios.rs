@@ -40,7 +40,7 @@ async fn typing_and_clear_reach_the_partner(doors: [Door; 2]) {
     assert_eq!(next(&mut other).await, ServerEvent::Typing(Typing { typing: true }));
     other.send(&ClientEvent::Clear(Nothing {})).await.unwrap();
     let ServerEvent::Clear(cleared) = expect(&mut one, "chat:clear").await else { unreachable!() };
-    assert_eq!(cleared.by, other.established().user.id);
+    assert_eq!(cleared.by, other.established().user.user.id);
     world.stop().await;
 }
 
@@ -60,8 +60,8 @@ async fn skip_frees_both_and_looks_on(doors: [Door; 2]) {
     let mut newcomer = world.client(doors[1]).await;
     newcomer.send(&find()).await.unwrap();
     expect(&mut newcomer, "user:matching").await;
-    assert_eq!(matched(&mut newcomer).await.matched_user, one.established().user, "who has waited longest");
-    assert_eq!(matched(&mut one).await.matched_user, newcomer.established().user);
+    assert_eq!(matched(&mut newcomer).await.matched_user.user, one.established().user.user, "who has waited longest");
+    assert_eq!(matched(&mut one).await.matched_user.user, newcomer.established().user.user);
     world.stop().await;
 }
 
@@ -221,7 +221,7 @@ async fn two_who_have_just_met_meet_again_rather_than_nobody() {
     expect(&mut other, "user:unmatched").await;
     other.send(&find()).await.unwrap();
     let ServerEvent::Matched(again) = until(&mut one, "user:matched").await else { unreachable!() };
-    assert_eq!(again.matched_user, other.established().user);
+    assert_eq!(again.matched_user.user, other.established().user.user);
     world.stop().await;
 }
 
@@ -244,7 +244,7 @@ async fn one_person_is_never_their_own_partner() {
     let mut stranger = world.client(Door::WebTransport).await;
     stranger.send(&find()).await.unwrap();
     expect(&mut stranger, "user:matching").await;
-    assert_eq!(matched(&mut stranger).await.matched_user, phone.established().user);
+    assert_eq!(matched(&mut stranger).await.matched_user.user, phone.established().user.user);
     matched(&mut phone).await;
     world.stop().await;
 }
@@ -267,7 +267,7 @@ async fn whoever_vanishes_before_hearing_of_a_match_frees_the_partner_soon() {
     expect(&mut waiting, "user:matching").await;
     let mut next = world.client(Door::WebTransport).await;
     next.send(&find()).await.unwrap();
-    assert_eq!(matched(&mut waiting).await.matched_user, next.established().user);
+    assert_eq!(matched(&mut waiting).await.matched_user.user, next.established().user.user);
     world.stop().await;
 }
 

@@ -94,8 +94,8 @@ impl World {
         expect(&mut other, "user:matching").await;
         let (first, second) = (matched(&mut one).await, matched(&mut other).await);
         assert_eq!(first.conversation, second.conversation);
-        assert_eq!(first.matched_user, other.established().user);
-        assert_eq!(second.matched_user, one.established().user);
+        assert_eq!(first.matched_user.user, other.established().user.user);
+        assert_eq!(second.matched_user.user, one.established().user.user);
         assert_ne!(first.role, second.role);
         (one, other)
     }

@@ -23,7 +23,8 @@ use crate::protocol::{
     Beat, ChunkHeader, ClientEvent, ClientFrame, CloseReason, Closing, Encoded, ErrorCode, Hello, Lane, Nothing,
     Refusal, Wish,
 };
-use crate::session::{Heard, Link, LinkEnd, NoStreams, Reader, Writer};
+use crate::session::{Heard, Link, LinkEnd, NoStreams, Peer, Reader, Writer};
+use crate::transport::tcp;
 
 /// The library tells nobody when there is room again: it is asked so often.
 const FULL: Duration = Duration::from_millis(5);
@@ -148,6 +149,11 @@ impl Link for SocketIoLink {
 
     fn grace(&self) -> Option<Duration> {
         Some(self.grace)
+    }
+
+    fn peer(&self) -> Peer {
+        let parts = self.socket.req_parts();
+        tcp::peer(&parts.extensions, &parts.headers)
     }
 
     fn split(self) -> (SocketIoReader, SocketIoWriter, Option<NoStreams>) {

@@ -27,8 +27,9 @@ const NOT_HERE: [&str; 8] = [
 
 /// What an event may say; what else an app adds for itself is passed over. Those that are not named
 /// here say nothing.
-const FIELDS: [(&str, &[&str]); 8] = [
+const FIELDS: [(&str, &[&str]); 9] = [
     ("user:match", &["interests", "languages", "region", "media"]),
+    ("user:presence", &["status"]),
     ("chat:typing", &["typing"]),
     ("auth:renew", &["token"]),
     ("file:reject", &["transfer"]),
