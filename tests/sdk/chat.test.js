@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { begin, collect, next } from "./support/clients.js";
+import { Page, begin, collect, next } from "./support/clients.js";
 
 test("two strangers meet and talk", async (t) => {
   const { server, pair } = await begin(t);
@@ -132,6 +132,24 @@ test("the partner's status is told", async (t) => {
   server.tell(server.of("ann"), "user:status", { status: "reconnecting" });
   assert.deepEqual(await next(annTalk, "status"), { status: "reconnecting" });
   assert.equal(annTalk.status, "reconnecting");
+});
+
+test("where and how the partner is, after a match and after a reload", async (t) => {
+  const { server, client } = await begin(t);
+  const place = { country: "NO", countryName: "Norway" };
+  const page = new Page();
+  const [ann, ben] = [client("ann", page), client("ben")];
+  await Promise.all([ann.connect(), ben.connect()]);
+  server.of("ben").user.place = place;
+  const [annTalk] = await Promise.all([ann.match(), ben.match()]);
+  assert.deepEqual(annTalk.partner.place, place);
+  assert.equal(annTalk.status, "online");
+  server.of("ben").status = "away";
+  const again = client("ann", page.reload());
+  const matched = next(again, "matched");
+  await again.connect();
+  const { conversation, resumed } = await matched;
+  assert.deepEqual([resumed, conversation.status, conversation.partner.place], [true, "away", place]);
 });
 
 test("skip ends the talk here and there, and brings the next one", async (t) => {

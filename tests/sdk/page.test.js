@@ -147,7 +147,8 @@ test("nobody looks: a better door is left alone until someone does", async (t) =
   await world.pass(600_000);
   assert.equal(person.WebTransport.made, tried);
   page.isShown(true);
-  await world.see("WebTransport", () => person.door === "webtransport", 1000);
+  // That someone looks is said first, and a better door waits until it is acknowledged.
+  await world.see("WebTransport", () => person.door === "webtransport", 3000);
 });
 
 test("a page that is shown without having been away changes nothing", async (t) => {
@@ -164,4 +165,81 @@ test("a page that is shown without having been away changes nothing", async (t) 
   page.isOnline(true);
   await world.pass(5000);
   assert.equal(ann.client.state, "closed");
+});
+
+/** What the server was told of the person's attention. */
+const attention = (world) => world.server.heard.filter(({ event }) => event === "user:presence").map(({ data }) => data.status);
+
+test("away is told once the page was hidden for a while, back at once", async (t) => {
+  const page = openPage(t);
+  const world = new World(t);
+  const person = world.person("ann");
+  await world.until(person.client.connect());
+  page.isShown(false);
+  await world.pass(9_900);
+  page.isShown(true);
+  await world.pass(30_000);
+  assert.deepEqual(attention(world), [], "a glance elsewhere is no news");
+  page.isShown(false);
+  await world.see("away", () => attention(world).length > 0, 10_200);
+  await world.pass(120_000);
+  page.isShown(true);
+  await world.see("back", () => attention(world).length > 1, 100);
+  assert.deepEqual(attention(world), ["away", "online"]);
+});
+
+test("away and back arrive when they are said without a link", async (t) => {
+  const page = openPage(t);
+  const world = new World(t);
+  const person = world.person("ann");
+  await world.until(person.client.connect());
+  page.isShown(false);
+  await world.pass(9_000);
+  for (const path of [person.network.udp, person.network.tcp]) path.block();
+  page.isOnline(false);
+  await world.see("no link", () => person.client.state !== "open", 40_000);
+  assert.deepEqual(attention(world), []);
+  page.isShown(true);
+  for (const path of [person.network.udp, person.network.tcp]) path.heal();
+  page.isOnline(true);
+  await world.see("both", () => attention(world).length > 1, 10_000);
+  assert.deepEqual(attention(world), ["away", "online"]);
+});
+
+test("a new session hears of it again, and one that goes on after a reload hears what holds", async (t) => {
+  const page = openPage(t);
+  const world = new World(t);
+  page.isShown(false);
+  const person = world.person("ann");
+  await world.until(person.client.connect());
+  await world.see("away, in a page that was never seen", () => attention(world).length > 0, 11_000);
+  // Sessions that are forgotten begin as online.
+  world.server.forgetSessions();
+  await world.see("away once more", () => attention(world).length > 1, 60_000);
+  assert.deepEqual(attention(world), ["away", "away"]);
+
+  // The page before may have said either.
+  person.client.cutLink();
+  person.network.udp.block();
+  person.network.tcp.block();
+  page.isShown(true);
+  const { storage } = person;
+  const after = world.person("ann", { storage });
+  await world.until(after.client.connect());
+  assert.equal(after.said("resumed").length, 1);
+  await world.see("what holds", () => attention(world).length > 2, 1_000);
+  assert.deepEqual(attention(world), ["away", "away", "online"]);
+});
+
+test("a server that does not know of it is no trouble", async (t) => {
+  const page = openPage(t);
+  const world = new World(t);
+  const [ann, ben] = await world.pair();
+  world.server.instead["user:presence"] = (session) =>
+    world.server.tell(session, "error", { code: "unknown-event", message: "No such event.", event: "user:presence" });
+  page.isShown(false);
+  await world.see("it told", () => attention(world).length > 0, 11_000);
+  page.isShown(true);
+  await world.until(ann.talk.send("still here").delivered, 2_000);
+  for (const person of [ann, ben]) assert.deepEqual(person.said("error"), []);
 });

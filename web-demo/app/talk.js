@@ -6,7 +6,7 @@ import { h, icon } from "./dom.js";
 import { messageLog } from "./log.js";
 import { avatar } from "./shapes.js";
 import { transfers } from "./transfers.js";
-import { endedSentence, list, problemOf, unsent } from "./words.js";
+import { endedSentence, list, problemOf, unsent, whereabouts } from "./words.js";
 
 /**
  * @typedef {import("/sdk/duologue.js").Conversation} Conversation
@@ -63,6 +63,7 @@ export function talk({ conversation, resumed, limits, skip, again, done, heard }
         { class: "who-words" },
         h("h1", { class: "partner", "data-testid": "partner", title: name }, h("bdi", {}, name)),
         h("p", { class: "who-line" }, status, h("span", { class: "guest" }, conversation.partner.guest ? "Guest" : "")),
+        h("p", { class: "place", "data-testid": "place" }, whereabouts(conversation.partner.place)),
       ),
       common(conversation.common),
       actions,

@@ -149,7 +149,8 @@ export function transfers({ conversation, log, limits, heard, signal }) {
   }
 
   function held() {
-    return offline || conversation.status === "reconnecting" || conversation.status === "away";
+    // Whoever is away has a link all the same.
+    return offline || conversation.status === "reconnecting";
   }
 
   function hold() {

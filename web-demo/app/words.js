@@ -242,3 +242,13 @@ export function minutes(ms) {
   const seconds = Math.round(ms / 1000);
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
+
+/**
+ * Where someone is, as far as it is known.
+ * @param {import("/sdk/duologue.js").Conversation["partner"]["place"]} [place]
+ */
+export function whereabouts(place) {
+  if (!place) return "";
+  const country = place.countryName ?? place.country;
+  return place.city ? `${place.city}, ${country}` : country;
+}

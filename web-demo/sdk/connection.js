@@ -3,6 +3,7 @@
  * links that its keeper makes. Knows nothing of conversations; its owner does.
  */
 
+import { Attention } from "./attention.js";
 import { Courier } from "./courier.js";
 import { Deferred } from "./deferred.js";
 import { DuologueError } from "./errors.js";
@@ -96,7 +97,9 @@ export class Connection {
     offline: () => this.#pulse.probe(),
     hide: (kept) => this.#hide(kept),
     show: () => this.#keeper.start(),
+    look: (visible) => this.#attention.look(visible),
   });
+  #attention = new Attention((status) => this.say("user:presence", { status }));
   #keeper;
   #farewells = new Farewells((closing) => this.#owner.closing(closing));
 
@@ -215,6 +218,7 @@ export class Connection {
     this.#unlink(error);
     this.#courier = this.#before = null;
     this.#page.unwatch();
+    this.#attention.stop();
     this.#opening.reject(error);
     this.#owner.ended(error);
   }
@@ -310,7 +314,9 @@ export class Connection {
     this.#owner.link({ door: link.door, state: "open", ...(ours && from && { from, why }) });
     // Someone else logged in: their new session is no loss of the one before.
     const began = asked && asked.userId === user.id ? "lost" : "new";
-    this.#owner.established(established, ours ? "resumed" : resumed ? "reloaded" : began);
+    const how = ours ? "resumed" : resumed ? "reloaded" : began;
+    this.#owner.established(established, how);
+    this.#attention.established(how);
     acked.forEach((said) => this.#owner.acknowledged(said));
     this.#courier?.flush();
     if (this.#link === link) this.#courier?.pending ? this.#pulse.wrote() : this.#pulse.acked(false);

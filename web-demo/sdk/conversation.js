@@ -51,7 +51,7 @@ const encoder = new TextEncoder();
 /** @extends {Emitter<ConversationEvents>} */
 export class Conversation extends Emitter {
   /** @type {import("./types.js").Presence | "ended"} */
-  #status = "online";
+  #status;
   #host;
   #outbox;
   #transfers;
@@ -74,8 +74,9 @@ export class Conversation extends Emitter {
    * @param {import("./types.js").Matched} matched
    * @param {Host} host
    */
-  constructor({ conversation, matchedUser, role, common }, host) {
+  constructor({ conversation, matchedUser, role, common, status = "online" }, host) {
     super();
+    this.#status = status;
     /** @readonly */
     this.id = conversation;
     /** @readonly */

@@ -58,7 +58,7 @@ export class Duologue extends Emitter {
   #renewals = new Renewals();
   /** @type {Conversation | null} */
   #conversation = null;
-  /** @type {import("./types.js").User | null} */
+  /** @type {import("./types.js").Myself | null} */
   #user = null;
   /** @type {import("./types.js").Limits | null} */
   #limits = null;
@@ -130,7 +130,7 @@ export class Duologue extends Emitter {
     return this.#conversation;
   }
 
-  /** Who the server says is speaking; known once established. */
+  /** Who the server says is speaking, and where from; known once established. */
   get user() {
     return this.#user;
   }
@@ -318,6 +318,8 @@ export class Duologue extends Emitter {
   /** @param {DuologueError} error */
   #refused(error) {
     if (error.event === "auth:renew") return this.#renewals.refused(error);
+    // Nobody asked for it: a server that does not know of it, or was told too often, is left alone.
+    if (error.event === "user:presence") return;
     if (this.#lobby.refused(error) || this.#conversation?.refused(error)) return;
     // Said while the partner was leaving: the end of the conversation has told it.
     if (error.code === "no-conversation" && error.event?.startsWith("chat:")) return;

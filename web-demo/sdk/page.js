@@ -20,6 +20,7 @@ export function isOffline() {
  * @property {(kept: boolean) => void} hide the page goes away or is frozen; `kept`: it may come back
  *   as it is (back/forward cache), if nothing of it is connected
  * @property {() => void} show the page that was kept is back
+ * @property {(visible: boolean) => void} look whether someone can see the page; told at the beginning, too
  */
 
 export class PageEvents {
@@ -52,9 +53,13 @@ export class PageEvents {
     on(page, "pageshow", ({ persisted }) => (persisted ? this.#listener.show() : this.#wake()));
     on(page.document, "freeze", () => this.#listener.hide(false));
     on(page.document, "resume", wake);
-    on(page.document, "visibilitychange", () => isVisible() && this.#wake());
+    on(page.document, "visibilitychange", () => {
+      this.#listener.look(isVisible());
+      if (isVisible()) this.#wake();
+    });
     // Only Chromium has it; elsewhere the link's own silence tells.
     on(/** @type {any} */ (globalThis.navigator)?.connection, "change", wake);
+    this.#listener.look(isVisible());
   }
 
   unwatch() {

@@ -16,6 +16,17 @@
  */
 
 /**
+ * Where an address is, in English: `country` is ISO 3166-1.
+ * @typedef {{ country: string, countryName?: string, city?: string }} Place
+ */
+
+/** @typedef {User & { place?: Place }} Partner a person as their partner sees them */
+
+/** @typedef {{ id?: string, browser: string, platform: string }} Device */
+
+/** @typedef {User & { device?: Device, address?: string, place?: Place }} Myself `address`: truncated */
+
+/**
  * `frame` and `text` in bytes of UTF-8; typing and acknowledgements are not counted as events.
  * @typedef {object} Limits
  * @property {number} frame
@@ -35,7 +46,7 @@
  * @property {boolean} resumed
  * @property {number} received the highest `seq` of ours that the server has
  * @property {"unknown" | "mismatch" | "expired" | "slow" | "crowded"} [lost] why the session that was asked for does not go on
- * @property {User} user
+ * @property {Myself} user
  * @property {Limits} limits
  * @property {number} heartbeatMs
  * @property {number} resumeWindowMs
@@ -77,7 +88,7 @@
 
 /** @typedef {{ stage: "exact" | "wider" | "anyone", waitedMs: number, widensInMs?: number }} Matching */
 
-/** @typedef {{ conversation: string, matchedUser: User, role: "polite" | "impolite", common: string[] }} Matched */
+/** @typedef {{ conversation: string, matchedUser: Partner, role: "polite" | "impolite", common: string[], status?: Presence }} Matched `status`: after a reload */
 
 /** @typedef {{ conversation: string, reason: "left" | "skipped" | "disconnected" | "blocked" | "ended" }} Unmatched */
 

@@ -121,6 +121,18 @@ export class Person {
     id("transfer"), { name, state });
   }
 
+  /** Looks at another tab; the answer brings the person back. @returns {Promise<() => Promise<void>>} */
+  async looksElsewhere() {
+    const elsewhere = await this.#page.browserContext().newPage();
+    await elsewhere.bringToFront();
+    await this.#page.waitForFunction(() => document.visibilityState === "hidden");
+    return async () => {
+      await elsewhere.close();
+      await this.#page.bringToFront();
+      await this.#page.waitForFunction(() => document.visibilityState === "visible");
+    };
+  }
+
   /** The token that the page has. @returns {Promise<string>} */
   token() {
     return this.#page.evaluate(() => JSON.parse(sessionStorage.getItem("duologue.login") ?? "{}").token);

@@ -282,5 +282,5 @@ function person(name) {
 }
 
 function matchOf({ conversation, partner }) {
-  return { conversation, matchedUser: partner.user, role: "polite", common: [] };
+  return { conversation, matchedUser: partner.user, role: "polite", common: [], status: partner.status };
 }
