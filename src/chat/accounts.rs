@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::auth::password::{self, Hasher};
 use crate::auth::{Identity, token};
 use crate::config::{self, Config};
-use crate::protocol::UserId;
+use crate::protocol::{MAX_CLIENT_ID, UserId};
 pub use crate::store::Device;
 use crate::store::{self, Store, User, new_user_id};
 
@@ -238,8 +238,7 @@ impl Accounts {
     /// [`Error::Invalid`], and as [`identify`](Self::identify).
     pub async fn remember_device(&self, token: &str, device: Device) -> Result<Device, Error> {
         let (identity, _) = self.identify(token).await?;
-        let length = device.id.chars().count();
-        if length == 0 || length > 64 || device.id.chars().any(char::is_control) {
+        if !is_device_id(&device.id) {
             let message = "A device id has 1 to 64 characters.".to_owned();
             return Err(Error::Invalid(vec![Problem { field: "deviceId", code: "length", message }]));
         }
@@ -257,8 +256,8 @@ impl Accounts {
     pub async fn has_come(&self, person: &Identity, device: Option<Device>) -> Result<(), Error> {
         match device {
             _ if person.guest => Ok(()),
-            Some(device) => within(self.0.store.remember_device(person.id, device)).await,
-            None => self.was_here(person.id).await,
+            Some(device) if is_device_id(&device.id) => within(self.0.store.remember_device(person.id, device)).await,
+            _ => self.was_here(person.id).await,
         }
     }
 
@@ -307,6 +306,11 @@ async fn within<T>(call: impl Future<Output = Result<T, store::Error>>) -> Resul
         Ok(answer) => Ok(answer?),
         Err(late) => Err(Error::Unavailable(store::Error::Unavailable(late.into()))),
     }
+}
+
+/// Whether a device may be remembered under this name.
+fn is_device_id(id: &str) -> bool {
+    !id.is_empty() && id.chars().count() <= MAX_CLIENT_ID && !id.chars().any(char::is_control)
 }
 
 fn account(user: User) -> Account {

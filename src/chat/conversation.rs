@@ -14,8 +14,8 @@ use super::flow::Over;
 use super::transfer::Transfer;
 use crate::outbox::{Outbox, Receipt};
 use crate::protocol::{
-    Cleared, ConversationId, Doing, Ending, ErrorCode, Matched, Message, MessageOut, Partner, PartnerStatus, Presence,
-    Refusal, Role, ServerEvent, TransferId, Typing, Unmatched, millis,
+    Cleared, ConversationId, Doing, Ending, ErrorCode, Matched, Message, MessageOut, PartnerStatus, Presence, Refusal,
+    Role, ServerEvent, TransferId, Typing, Unmatched, millis,
 };
 
 /// A talk of two. Made when they are matched, shared by both.
@@ -219,12 +219,6 @@ pub(super) fn no_conversation() -> Refusal {
 }
 
 impl Person {
-    /// As their partner sees them.
-    fn as_partner(&self) -> Partner {
-        let place = self.places.shown(self.member.whence().place.as_ref());
-        Partner { user: self.member.user.clone(), place }
-    }
-
     /// The conversation that stands, if there is one.
     pub(super) fn talk(&self) -> Option<Talk> {
         // The gate is taken with the state's lock free: elsewhere they are taken the other way round.

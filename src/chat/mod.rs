@@ -45,8 +45,8 @@ use crate::hub::{Door, Hub, Member, Seat};
 use crate::outbox::Outbox;
 use crate::place::Places;
 use crate::protocol::{
-    About, Attention, Complete, Doing, Ending, ErrorCode, GoOn, HeldTransfer, Matched, Message, Nothing, Offer,
-    Presence, Progress, PublicUser, Refusal, ServerEvent, SessionId, TransferId, Typing, UserId, Whence, Wish,
+    About, Complete, Doing, Ending, ErrorCode, GoOn, HeldTransfer, Matched, Message, Nothing, Offer, Presence,
+    Progress, PublicUser, Refusal, ServerEvent, SessionId, TransferId, Typing, UserId, Wish,
 };
 
 pub use crate::hub::{Census, Here};
@@ -109,11 +109,6 @@ impl Chat {
     /// Whether a person is here.
     pub fn is_online(&self, user: UserId) -> bool {
         self.hub.is_online(user)
-    }
-
-    /// Where the newest session of a person comes from; `None`: they have none here.
-    pub fn whence_of(&self, user: UserId) -> Option<Arc<Whence>> {
-        self.hub.whence(user)
     }
 
     /// How many there are of what.
@@ -372,30 +367,6 @@ impl Participant {
             self.post(&ServerEvent::Unmatched(talk.unmatched(Ending::Disconnected)));
             self.chat.lobby.put_back(&self.person);
             self.chat.lobby.put_back(talk.partner());
-        }
-    }
-
-    /// The client's link comes from there.
-    pub fn comes_from(&self, whence: Whence) {
-        self.person.member.set_whence(whence);
-    }
-
-    /// Where the client's last link came from.
-    pub fn whence(&self) -> Arc<Whence> {
-        self.person.member.whence()
-    }
-
-    /// The person looks here, or elsewhere. A partner is told if that is news.
-    pub fn present(&self, attention: Attention) {
-        let (away, presence) = match attention {
-            Attention::Online => (false, Presence::Online),
-            Attention::Away => (true, Presence::Away),
-        };
-        if self.person.member.set_away(away)
-            && let Some(talk) = self.person.talk()
-        {
-            // The partner may have left in this very moment; then there is nobody to tell.
-            drop(talk.status(presence));
         }
     }
 

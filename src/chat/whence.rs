@@ -1,9 +1,11 @@
-//! Where a client is linked from: what of its address and of its User-Agent is kept, and in which words.
+//! Where a client is linked from, and whether its person looks there: what of its address and of its
+//! User-Agent is kept, and in which words; what a partner is told.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-use super::Chat;
-use crate::protocol::{Device, Whence};
+use super::{Chat, Participant, Person};
+use crate::protocol::{Attention, Device, Partner, Presence, UserId, Whence};
 
 /// Longest name that a program of its own has, in bytes.
 const MOST_NAME: usize = 64;
@@ -22,6 +24,45 @@ impl Chat {
             address: address.map(|address| truncated(address).to_string()),
             place: address.and_then(|address| self.places.of(address)),
         }
+    }
+
+    /// Where the newest session of a person comes from; `None`: they have none here.
+    pub fn whence_of(&self, user: UserId) -> Option<Arc<Whence>> {
+        self.hub.whence(user)
+    }
+}
+
+impl Participant {
+    /// The client's link comes from there.
+    pub fn comes_from(&self, whence: Whence) {
+        self.person.member.set_whence(whence);
+    }
+
+    /// Where the client's last link came from.
+    pub fn whence(&self) -> Arc<Whence> {
+        self.person.member.whence()
+    }
+
+    /// The person looks here, or elsewhere. A partner is told if that is news.
+    pub fn present(&self, attention: Attention) {
+        let (away, presence) = match attention {
+            Attention::Online => (false, Presence::Online),
+            Attention::Away => (true, Presence::Away),
+        };
+        if self.person.member.set_away(away)
+            && let Some(talk) = self.person.talk()
+        {
+            // The partner may have left in this very moment; then there is nobody to tell.
+            drop(talk.status(presence));
+        }
+    }
+}
+
+impl Person {
+    /// As their partner sees them.
+    pub(super) fn as_partner(&self) -> Partner {
+        let place = self.places.shown(self.member.whence().place.as_ref());
+        Partner { user: self.member.user.clone(), place }
     }
 }
 
@@ -48,9 +89,9 @@ pub fn browser(agent: &str) -> &str {
     if let Some((_, name)) = KNOWN.iter().find(|(mark, _)| agent.contains(mark)) {
         return name;
     }
-    // A program of its own: what it calls itself, within reason.
+    // A program of its own: what it calls itself, within reason (a product is ASCII, RFC 9110 section 10.1.5).
     let name = agent.split(['/', ' ']).next().unwrap_or_default();
-    let odd = name.is_empty() || name.len() > MOST_NAME || name.chars().any(char::is_control);
+    let odd = name.is_empty() || name.len() > MOST_NAME || !name.bytes().all(|byte| byte.is_ascii_graphic());
     if odd { "unknown" } else { name }
 }
 
@@ -82,6 +123,9 @@ mod tests {
         assert_eq!((browser(edge), platform(edge)), ("Edge", "Windows"));
         assert_eq!((browser("curl/8.5.0"), platform("curl/8.5.0")), ("curl", "unknown"));
         assert_eq!((browser(""), platform("")), ("unknown", "unknown"));
+        for odd in ["\u{202e}lruc/8", "a\nb/1", &"x".repeat(MOST_NAME + 1)] {
+            assert_eq!(browser(odd), "unknown", "{odd:?}");
+        }
     }
 
     #[test]

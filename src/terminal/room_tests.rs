@@ -75,6 +75,12 @@ fn a_talk_from_looking_to_the_end() {
     assert_eq!(room.prompt(), "[WebTransport] Ben \u{2713}\u{2713} > ");
     heard(&mut room, ServerEvent::Status(PartnerStatus { status: Presence::Reconnecting }));
     assert!(room.prompt().contains("Ben (reconnecting)"));
+    heard(&mut room, ServerEvent::Status(PartnerStatus { status: Presence::Away }));
+    assert!(room.prompt().contains("Ben (away)"));
+    for (typed, says) in [("/away", Attention::Away), ("/back", Attention::Online)] {
+        let Order::Say(ClientEvent::Presence(own)) = &room.typed(typed)[0] else { panic!("{typed}") };
+        assert_eq!(own.status, says);
+    }
     let unmatched = Unmatched { conversation: ConversationId::from_bytes([1; 16]), reason: Ending::Left };
     assert_eq!(heard(&mut room, ServerEvent::Unmatched(unmatched)), ["* They left. /find looks for someone else."]);
     assert_eq!(room.prompt(), "[WebTransport] nobody > ");

@@ -167,13 +167,25 @@ async fn the_device_of_an_account_is_remembered(door: Door) {
     let me = async || get(&world, "/api/auth/me", &token).await["user"].take();
     let before = me().await;
     assert_eq!((&before["devices"], &before["isOnline"], before.get("device")), (&json!([]), &json!(false), None));
-    let phone = Client::connect(&target, door, &token, Some("phone")).await.unwrap();
+    let mut phone = Client::connect(&target, door, &token, Some("phone")).await.unwrap();
     let known = comes_true("the device is remembered", me, |me| me["devices"][0]["deviceId"] == "phone").await;
     assert_eq!((&known["devices"][0]["name"], &known["isOnline"]), (&json!("duologue-rust"), &json!(true)));
+    phone.cut();
+    let online = async || get(&world, "/api/users/online", &token).await;
+    let her = comes_true("she is missed", online, |online| online["users"][0]["status"] == "reconnecting").await;
+    assert_eq!(
+        (&her["users"][0]["isOnline"], &me().await["isOnline"]),
+        (&json!(true), &json!(true)),
+        "she may be back"
+    );
+    // A name that a list could not show is not kept; the session has it all the same.
+    let odd = Client::connect(&target, door, &token, Some("bell\u{7}")).await.unwrap();
+    assert_eq!(odd.established().user.whence.device.as_ref().unwrap().id.as_deref(), Some("bell\u{7}"));
     let desk = Client::connect(&target, door, &token, Some("desk")).await.unwrap();
     assert_eq!(me().await["device"]["id"], "desk", "the newest session's");
-    comes_true("both are remembered", me, |me| me["devices"].as_array().unwrap().len() == 2).await;
-    drop((phone, desk));
+    let both = comes_true("both are remembered", me, |me| me["devices"][0]["deviceId"] == "desk").await;
+    assert_eq!(both["devices"].as_array().unwrap().len(), 2, "{both}");
+    drop((phone, odd, desk));
     world.stop().await;
 }
 

@@ -50,7 +50,11 @@ export class PageEvents {
     on(page, "online", wake);
     on(page, "offline", () => this.#listener.offline());
     on(page, "pagehide", ({ persisted }) => this.#listener.hide(persisted === true));
-    on(page, "pageshow", ({ persisted }) => (persisted ? this.#listener.show() : this.#wake()));
+    on(page, "pageshow", ({ persisted }) => {
+      this.#listener.look(isVisible());
+      if (persisted) this.#listener.show();
+      else this.#wake();
+    });
     on(page.document, "freeze", () => this.#listener.hide(false));
     on(page.document, "resume", wake);
     on(page.document, "visibilitychange", () => {
