@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::raw::{self, Layers};
 use super::{
     Auth, Config, Environment, Error, Files, Limits, Listen, Log, Matching, Origins, Place, Public, Secret, Session,
-    ShowPlace, Store, Tls,
+    ShowPlace, Store, Tls, Trusted,
 };
 use crate::media::Types;
 
@@ -262,6 +262,10 @@ fn limits(raw: &raw::Limits) -> Result<Limits, Error> {
         Some(rate) => Ok(rate),
         None => Ok(usual),
     };
+    let proxies = raw.trusted_proxies.as_deref().unwrap_or_default();
+    let trusted_proxies = Trusted::parse(proxies).map_err(|wrong| {
+        Error::value("limits.trusted_proxies", wrong, "use addresses and networks such as 127.0.0.1 or 10.0.0.0/8")
+    })?;
     let count = |key: &str, value: Option<u64>, usual: usize| value.map_or(Ok(usual), |count| size(key, count));
     Ok(Limits {
         events_per_minute: rate("limits.events_per_minute", raw.events_per_minute, usual.events_per_minute)?,
@@ -273,6 +277,17 @@ fn limits(raw: &raw::Limits) -> Result<Limits, Error> {
             usual.candidates_per_minute,
         )?,
         uploads_per_hour: rate("limits.uploads_per_hour", raw.uploads_per_hour, usual.uploads_per_hour)?,
+        auth_per_quarter_hour: rate(
+            "limits.auth_per_quarter_hour",
+            raw.auth_per_quarter_hour,
+            usual.auth_per_quarter_hour,
+        )?,
+        requests_per_quarter_hour: rate(
+            "limits.requests_per_quarter_hour",
+            raw.requests_per_quarter_hour,
+            usual.requests_per_quarter_hour,
+        )?,
+        trusted_proxies,
         max_sessions: count("limits.max_sessions", raw.max_sessions, usual.max_sessions)?,
         max_parked: count("limits.max_parked", raw.max_parked, usual.max_parked)?,
         parked_bytes: count("limits.parked_bytes", raw.parked_bytes, usual.parked_bytes)?,

@@ -5,11 +5,13 @@
 //! the environment. Must not know: what the settings are for.
 
 mod check;
+mod proxies;
 mod raw;
 mod settings;
 
 use std::path::{Path, PathBuf};
 
+pub use self::proxies::{Trusted, client_address};
 pub use self::settings::{
     Auth, Config, Environment, Files, Limits, Listen, Log, Matching, Origins, Place, Public, Secret, Session,
     ShowPlace, Store, Tls,

@@ -40,6 +40,9 @@ section!(Limits {
     typing_per_minute: u32,
     candidates_per_minute: u32,
     uploads_per_hour: u32,
+    auth_per_quarter_hour: u32,
+    requests_per_quarter_hour: u32,
+    trusted_proxies: Vec<String>,
     max_sessions: u64,
     max_parked: u64,
     parked_bytes: u64

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Trusted;
 use crate::media::Types;
 
 /// Every setting of one process.
@@ -208,6 +209,12 @@ pub struct Limits {
     pub candidates_per_minute: u32,
     /// Files that one address may offer over HTTP in an hour.
     pub uploads_per_hour: u32,
+    /// Registrations, logins and guests that one address may ask for in 15 minutes.
+    pub auth_per_quarter_hour: u32,
+    /// Everything else below `/api` that one address may ask for in 15 minutes.
+    pub requests_per_quarter_hour: u32,
+    /// Proxies whose word is taken for the address that a request comes from.
+    pub trusted_proxies: Trusted,
     /// Sessions of this process in all.
     pub max_sessions: usize,
     /// Sessions that wait for their client after a lost link; one more ends the one that waited longest.
@@ -224,6 +231,9 @@ impl Default for Limits {
             typing_per_minute: 240,
             candidates_per_minute: 300,
             uploads_per_hour: 10,
+            auth_per_quarter_hour: 5,
+            requests_per_quarter_hour: 100,
+            trusted_proxies: Trusted::default(),
             max_sessions: 100_000,
             max_parked: 20_000,
             parked_bytes: 256 * 1024 * 1024,

@@ -2,9 +2,9 @@
 //! address that the receiver alone was told. Nothing is kept in between.
 
 use std::fmt::Write;
-use std::time::Instant;
 
 use axum::body::{Body, Bytes};
+use axum::Extension;
 use axum::extract::{self, Path, Request};
 use axum::http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::envelope::{Bearer, bearer, success};
 use super::form::Form;
 use super::headers::RESOURCE_POLICY;
-use super::rates::{Peer, Permit};
+use super::rates::Spent;
 use super::{Error, State};
 use crate::chat::{Download, Over, accounts};
 use crate::media::{HEAD, clean_name, shown_inline};
@@ -32,29 +32,17 @@ const POLICY: &str = "sandbox; default-src 'none'";
 /// `POST /api/files`
 pub async fn upload(
     extract::State(state): extract::State<State>,
-    Peer(peer): Peer,
+    Extension(spent): Extension<Spent>,
     Bearer(token): Bearer,
     request: Request,
 ) -> Result<Response, Error> {
     let user = state.chat.accounts().me(&token).await?.id;
-    let (mut answer, standing) = match state.rates.uploads.take(peer, Instant::now()) {
-        Ok(mut permit) => {
-            let answer = relay(&state, user, request, &mut permit).await.into_response();
-            (answer, permit.standing(Instant::now()))
-        }
-        Err(standing) => (Error::TooFast(standing.reset).into_response(), standing),
-    };
-    standing.write(answer.headers_mut());
-    Ok(answer)
-}
-
-async fn relay(state: &State, user: UserId, request: Request, permit: &mut Permit) -> Result<Response, Error> {
     state.chat.may_upload(user).map_err(Error::Refused)?;
     let mut form = Form::open(request, state.config.files.max_bytes)?;
     let (proposed, mut file) = form.file().await?;
     let (name, mime) = (clean_name(&proposed.name), proposed.mime.clone());
     let mut upload = state.chat.upload(user, proposed).map_err(Error::Refused)?;
-    permit.spend();
+    spent.spend();
     let transfer = upload.id().clone();
     loop {
         let next = tokio::select! {

@@ -11,6 +11,7 @@ mod envelope;
 mod files;
 mod form;
 mod headers;
+mod limits;
 mod rates;
 mod service;
 #[cfg(test)]
@@ -24,11 +25,11 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 pub use self::envelope::Error;
-pub use self::rates::Rates;
+pub use self::limits::{Peer, Rates};
 use crate::chat::Chat;
 use crate::config::{Config, Origins};
 use crate::tls::Certificates;
@@ -98,6 +99,7 @@ pub fn router(state: State) -> Router {
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(state.clone(), limits::hold))
         .layer(cors)
         .layer(from_fn(headers::guard))
         .with_state(state)

@@ -1,26 +1,20 @@
-//! How often each address may do what is limited: a [`Rate`] for each such thing, and the address itself.
+//! How often each address did one thing that is limited: windows, counted and bounded.
 //!
 //! A window begins with an address's first request and lasts as long as the limit says; a request
 //! after its end begins another. So no window holds more than the limit ("10 an hour").
 
 use std::collections::{HashMap, VecDeque};
-use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::header::{HeaderName, HeaderValue};
-use axum::http::request::Parts;
-
-use crate::config;
 
 /// Most addresses that one limit remembers. One more, and the one whose window began first is
 /// forgotten: whoever has so many is not held by a limit on addresses.
 const MOST_ADDRESSES: usize = 65_536;
-
-const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// What answers of a limited route say of the limit (draft-ietf-httpapi-ratelimit-headers-07).
 pub const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
@@ -28,20 +22,6 @@ pub const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 pub const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 /// When this window ends, in seconds.
 pub const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
-
-/// The limits of the HTTP face. Clones count together.
-#[derive(Clone)]
-pub struct Rates {
-    /// Files offered over HTTP.
-    pub(super) uploads: Rate,
-}
-
-impl Rates {
-    /// Nobody has asked for anything yet.
-    pub fn new(limits: &config::Limits) -> Self {
-        Self { uploads: Rate::new(limits.uploads_per_hour, HOUR) }
-    }
-}
 
 /// One limit, and who has used how much of it. Clones count together.
 #[derive(Clone)]
@@ -96,7 +76,7 @@ impl Rate {
             window.used += 1;
             window.began
         };
-        Ok(Permit { rate: self.clone(), address, began, spent: false })
+        Ok(Permit { rate: self.clone(), address, began, spent: Spent::default() })
     }
 
     fn standing(&self, window: &Window, now: Instant) -> Standing {
@@ -139,25 +119,36 @@ pub(super) struct Permit {
     rate: Rate,
     address: IpAddr,
     began: Instant,
-    spent: bool,
+    spent: Spent,
+}
+
+/// Whether a request counts. Clones say it of the same request: whoever answers it may know it first.
+#[derive(Clone, Default)]
+pub(super) struct Spent(Arc<AtomicBool>);
+
+impl Spent {
+    /// It does.
+    pub(super) fn spend(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Permit {
-    /// The request counts.
-    pub(super) fn spend(&mut self) {
-        self.spent = true;
+    /// What says whether the request counts.
+    pub(super) fn spent(&self) -> Spent {
+        self.spent.clone()
     }
 
     /// Where its address stands now, whether this one counts or not.
-    pub(super) fn standing(mut self, now: Instant) -> Standing {
+    pub(super) fn standing(self, now: Instant) -> Standing {
         self.give_back();
         let whole = Window { began: now, used: 0 };
         let table = self.rate.table();
         self.rate.standing(table.windows.get(&self.address).unwrap_or(&whole), now)
     }
 
-    fn give_back(&mut self) {
-        if std::mem::replace(&mut self.spent, true) {
+    fn give_back(&self) {
+        if self.spent.0.swap(true, Ordering::Relaxed) {
             return;
         }
         let mut table = self.rate.table();
@@ -188,38 +179,21 @@ pub(super) fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-/// Who is at the other end, as limits count them. Requests that came over no connection are one.
-pub(super) struct Peer(pub(super) IpAddr);
-
-impl<S: Send + Sync> FromRequestParts<S> for Peer {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(Self(peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| counted_as(peer.ip()))))
-    }
-}
-
-/// An IPv4 address as it is, also where it is written as IPv6 (RFC 4291 section 2.5.5.2); of IPv6 the
-/// first 64 bits, since the rest is the client's to choose (RFC 4291 section 2.5.4).
-fn counted_as(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
 
     fn address(number: u32) -> IpAddr {
         Ipv4Addr::from_bits(number).into()
     }
 
     fn spend(rate: &Rate, address: IpAddr, now: Instant) -> Result<Standing, Standing> {
-        let mut permit = rate.take(address, now)?;
-        permit.spend();
+        let permit = rate.take(address, now)?;
+        permit.spent().spend();
         Ok(permit.standing(now))
     }
 
@@ -276,15 +250,6 @@ mod tests {
         }
         spend(&rate, address(7), start + HOUR).unwrap();
         assert_eq!(rate.table().windows.len(), 1, "what has ended is gone");
-    }
-
-    #[test]
-    fn addresses_of_one_client_count_as_one() {
-        let counted = |text: &str| counted_as(text.parse().unwrap());
-        assert_eq!(counted("::ffff:192.0.2.7"), counted("192.0.2.7"));
-        assert_ne!(counted("192.0.2.7"), counted("192.0.2.8"));
-        assert_eq!(counted("2001:db8:1:2::1"), counted("2001:db8:1:2:ffff::9"));
-        assert_ne!(counted("2001:db8:1:2::1"), counted("2001:db8:1:3::1"));
     }
 
     #[test]
