@@ -4,23 +4,24 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue,
     REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_DNS_PREFETCH_CONTROL,
     X_FRAME_OPTIONS, X_XSS_PROTECTION,
 };
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::Response;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::Secure;
 use super::rates::{LIMIT, REMAINING, RESET};
 use crate::config::Origins;
 
 /// Scripts, styles and frames of our own only; realtime connections to wherever the doors are.
-const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
-                      media-src 'self' blob:; connect-src 'self' https: wss: ws:; object-src 'none'; base-uri 'self'; \
-                      form-action 'self'; frame-ancestors 'self'";
+const POLICY: &str = "default-src 'self'; script-src 'self'; script-src-attr 'none'; style-src 'self'; \
+                      font-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; \
+                      connect-src 'self' https: wss: ws:; object-src 'none'; base-uri 'self'; form-action 'self'; \
+                      frame-ancestors 'self'";
 
 /// What every answer says, whatever it is.
 const ALWAYS: [(HeaderName, &str); 11] = [
@@ -53,13 +54,15 @@ pub async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-/// Lets the pages that may connect read our answers.
+/// Lets the pages that may connect read our answers, and send what a page of the original's may: any
+/// method that an API has, any header, and credentials, of which none of ours are a browser's to send.
 pub fn cors(origins: Origins) -> CorsLayer {
     let allowed = move |origin: &HeaderValue, _: &_| origin.to_str().is_ok_and(|origin| origins.allows(Some(origin)));
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .allow_credentials(true)
         .expose_headers([RETRY_AFTER, CONTENT_DISPOSITION, LIMIT, REMAINING, RESET])
         .max_age(PREFLIGHT)
 }

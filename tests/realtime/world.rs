@@ -38,6 +38,9 @@ impl World {
             ("DUOLOGUE_LISTEN_HTTP", "127.0.0.1:0".into()),
             ("DUOLOGUE_LISTEN_HTTPS", "127.0.0.1:0".into()),
             ("DUOLOGUE_LISTEN_QUIC", "127.0.0.1:0".into()),
+            // Everyone of a test has one address.
+            ("DUOLOGUE_LIMITS_AUTH_PER_QUARTER_HOUR", "100000".into()),
+            ("DUOLOGUE_LIMITS_REQUESTS_PER_QUARTER_HOUR", "100000".into()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();

@@ -56,6 +56,9 @@ export async function launchServer(settings = {}, place = here) {
     DUOLOGUE_LISTEN_HTTP: `127.0.0.1:${http}`,
     DUOLOGUE_LISTEN_HTTPS: `127.0.0.1:${tls}`,
     DUOLOGUE_LISTEN_QUIC: `127.0.0.1:${tls}`,
+    // Everyone of a test has one address.
+    DUOLOGUE_LIMITS_AUTH_PER_QUARTER_HOUR: "1000",
+    DUOLOGUE_LIMITS_REQUESTS_PER_QUARTER_HOUR: "1000",
     ...settings,
   };
   const command = place(BINARY, env);
