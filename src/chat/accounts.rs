@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::auth::password::{self, Hasher};
 use crate::auth::{Identity, token};
 use crate::config::{self, Config};
+use crate::media::is_invisible;
 use crate::protocol::{MAX_CLIENT_ID, UserId};
 pub use crate::store::Device;
 use crate::store::{self, Store, User, new_user_id};
@@ -238,9 +239,15 @@ impl Accounts {
     /// [`Error::Invalid`], and as [`identify`](Self::identify).
     pub async fn remember_device(&self, token: &str, device: Device) -> Result<Device, Error> {
         let (identity, _) = self.identify(token).await?;
+        let length = device.id.chars().count();
+        let problem = |code, message: &str| {
+            Err(Error::Invalid(vec![Problem { field: "deviceId", code, message: message.to_owned() }]))
+        };
+        if length == 0 || length > MAX_CLIENT_ID {
+            return problem("length", "A device id has 1 to 64 characters.");
+        }
         if !is_device_id(&device.id) {
-            let message = "A device id has 1 to 64 characters.".to_owned();
-            return Err(Error::Invalid(vec![Problem { field: "deviceId", code: "length", message }]));
+            return problem("characters", "A device id has no characters that cannot be seen.");
         }
         if !identity.guest {
             within(self.0.store.remember_device(identity.id, device.clone())).await?;
@@ -310,7 +317,7 @@ async fn within<T>(call: impl Future<Output = Result<T, store::Error>>) -> Resul
 
 /// Whether a device may be remembered under this name.
 fn is_device_id(id: &str) -> bool {
-    !id.is_empty() && id.chars().count() <= MAX_CLIENT_ID && !id.chars().any(char::is_control)
+    !id.is_empty() && id.chars().count() <= MAX_CLIENT_ID && !id.chars().any(|c| c.is_control() || is_invisible(c))
 }
 
 fn account(user: User) -> Account {
@@ -330,7 +337,8 @@ fn username_problem(name: &str) -> Option<Problem> {
         let (least, most) = (USERNAME.start(), USERNAME.end());
         return problem("length", format!("A username has {least} to {most} characters; this one has {length}."));
     }
-    let allowed = |c: char| c.is_alphanumeric() || " ._-'".contains(c);
+    // Some letters are blank (the fillers of Hangul): a name of them looks like nobody's.
+    let allowed = |c: char| (c.is_alphanumeric() && !is_invisible(c)) || " ._-'".contains(c);
     if name.trim() != name || !name.chars().all(allowed) {
         return problem("characters", "A username has letters, digits, spaces inside, and . _ - ' only.".to_owned());
     }
@@ -340,7 +348,9 @@ fn username_problem(name: &str) -> Option<Problem> {
 /// The shape that every address has; whether anyone reads it only a letter can tell.
 fn email_problem(email: &str) -> Option<Problem> {
     let well_formed = email.len() <= EMAIL
-        && !email.chars().any(|c| c.is_whitespace() || c.is_control() || "<>(),;:\\\"[]".contains(c))
+        && !email
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || is_invisible(c) || "<>(),;:\\\"[]".contains(c))
         && email.rsplit_once('@').is_some_and(|(name, host)| {
             !name.is_empty()
                 && !name.contains('@')
@@ -360,7 +370,17 @@ mod tests {
         for good in ["Ada", "Zoë L.", "o'neil_7", "李小龙", "ab-c"] {
             assert_eq!(username_problem(good), None, "{good}");
         }
-        for bad in ["ab", &"x".repeat(33), " ada", "a\u{202e}da", "a\nda", "<b>x</b>"] {
+        for bad in [
+            "ab",
+            &"x".repeat(33),
+            " ada",
+            "a\u{202e}da",
+            "a\nda",
+            "<b>x</b>",
+            "a\0da",
+            "\u{3164}\u{3164}\u{3164}",
+            "a\u{200b}da",
+        ] {
             assert!(username_problem(bad).is_some(), "{bad}");
         }
         for good in ["a@b.c", "ada.l+x@sub.example.org", "ö@müller.de"] {
@@ -376,6 +396,8 @@ mod tests {
             "a@@b.c",
             "a@-b.c",
             "a@b.c\n",
+            "a\u{202e}@b.c",
+            "a\0@b.c",
             &format!("{}@b.c", "x".repeat(251)),
         ] {
             assert!(email_problem(bad).is_some(), "{bad}");

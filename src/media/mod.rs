@@ -28,7 +28,7 @@ mod fixtures;
 mod tests;
 
 pub use allowed::{DEFAULT_TYPES, Types, essence, shown_inline};
-pub use name::{LONGEST_NAME, clean_name};
+pub use name::{LONGEST_NAME, clean_name, is_invisible};
 pub use sniff::HEAD;
 
 use std::time::Duration;

@@ -32,7 +32,7 @@ pub fn clean_name(name: &str) -> String {
 }
 
 /// Bidirectional controls, zero-width characters and other formatting, separators of lines.
-fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{ad}'

@@ -1,4 +1,4 @@
-//! The demo and the SDK, as files inside the program; compressed once, when they are first asked for.
+//! The demo, the SDK and the page to try the API, as files inside the program; compressed once, when they are first asked for.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -24,6 +24,11 @@ struct App;
 #[prefix = "sdk/"]
 struct Sdk;
 
+#[derive(RustEmbed)]
+#[folder = "web-demo/api"]
+#[prefix = "api/docs/"]
+struct Docs;
+
 /// Files that only the tools of whoever writes the demo read.
 const TOOLING: [&str; 2] = ["package.json", "tsconfig.json"];
 
@@ -36,6 +41,11 @@ static PRESSED: LazyLock<Mutex<HashMap<String, Bytes>>> = LazyLock::new(Mutex::d
 /// The demo's page.
 pub async fn index(headers: HeaderMap) -> Result<Response, Error> {
     serve("app/index.html", &headers)
+}
+
+/// The page to try the API.
+pub async fn docs(headers: HeaderMap) -> Result<Response, Error> {
+    serve("api/docs/index.html", &headers)
 }
 
 /// The file of the path.
@@ -70,7 +80,8 @@ pub fn has_it(if_none_match: &str, etag: &str) -> bool {
 
 fn serve(path: &str, headers: &HeaderMap) -> Result<Response, Error> {
     let content_type = content_type(path).ok_or(Error::NotFound)?;
-    let EmbeddedFile { data, metadata } = App::get(path).or_else(|| Sdk::get(path)).ok_or(Error::NotFound)?;
+    let EmbeddedFile { data, metadata } =
+        App::get(path).or_else(|| Sdk::get(path)).or_else(|| Docs::get(path)).ok_or(Error::NotFound)?;
     let accepted = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let pressed = content_type.contains("charset") && accepted.into_iter().any(takes_brotli);
     let etag = etag(&metadata.sha256_hash(), pressed);

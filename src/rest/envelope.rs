@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use tracing::warn;
+use utoipa::ToSchema;
 
 use super::rates::seconds;
 use super::{MAX_BODY, transfers};
@@ -39,34 +40,48 @@ pub fn ok<T: Serialize>(data: T) -> Response {
     success(StatusCode::OK, None, data)
 }
 
-#[derive(Serialize)]
-struct Success<T> {
+/// What was asked for.
+#[derive(Serialize, ToSchema)]
+pub struct Success<T> {
+    /// `true`.
     success: bool,
+    /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'static str>,
     data: T,
 }
 
-#[derive(Serialize)]
-struct Failure {
+/// Why there is no answer.
+#[derive(Serialize, ToSchema)]
+pub struct Failure {
+    /// `false`.
+    #[schema(example = false)]
     success: bool,
+    /// A sentence for people.
+    #[schema(example = "Some fields need another look.")]
     message: String,
     error: Reason,
 }
 
-#[derive(Serialize)]
+/// The same for programs.
+#[derive(Serialize, ToSchema)]
 struct Reason {
+    /// Stable.
+    #[schema(pattern = "^[a-z]+(-[a-z]+)*$", example = "invalid-data")]
     code: &'static str,
+    /// What is wrong with each field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     details: Vec<Detail>,
 }
 
 /// What is wrong with one field of a body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Detail {
     /// The field, as the client wrote it; empty: the body as a whole.
+    #[schema(value_type = String, example = "email")]
     pub field: Cow<'static, str>,
     /// Stable, for programs.
+    #[schema(example = "format")]
     pub code: &'static str,
     /// For people.
     pub message: String,

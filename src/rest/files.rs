@@ -3,8 +3,8 @@
 
 use std::fmt::Write;
 
-use axum::body::{Body, Bytes};
 use axum::Extension;
+use axum::body::{Body, Bytes};
 use axum::extract::{self, Path, Request};
 use axum::http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
@@ -13,9 +13,10 @@ use axum::http::header::{
 use axum::http::{HeaderMap, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::envelope::{Bearer, bearer, success};
+use super::envelope::{Bearer, Failure, Success, bearer, success};
 use super::form::Form;
 use super::headers::RESOURCE_POLICY;
 use super::rates::Spent;
@@ -29,7 +30,22 @@ const PIECE: usize = 16 * 1024;
 /// What a browser may do with a file that it shows: nothing but show it.
 const POLICY: &str = "sandbox; default-src 'none'";
 
-/// `POST /api/files`
+/// Send a file or a voice note
+///
+/// `POST /api/files`. It streams to the partner, who has to accept it first, and is kept nowhere. The fields
+/// stand before the file, or in the query.
+#[utoipa::path(
+    post,
+    path = "/api/files",
+    tag = "files",
+    security(("token" = [])),
+    request_body(content = UploadFields, content_type = "multipart/form-data"),
+    responses(
+        (status = 201, description = "The partner has all of it", body = Success<Delivered>),
+        (status = 409, description = "`no-conversation`, `transfer-limit`, `rejected`, `cancelled`, `unanswered`, \
+                                      `offset-mismatch`, `lost`", body = Failure),
+    ),
+)]
 pub async fn upload(
     extract::State(state): extract::State<State>,
     Extension(spent): Extension<Spent>,
@@ -72,15 +88,65 @@ pub async fn upload(
     Ok(success(StatusCode::CREATED, Some("File delivered"), Delivered { transfer, name, size, mime }))
 }
 
-#[derive(Serialize)]
+/// The form.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code, reason = "a form is read as it streams; this is its place in the document")]
+struct UploadFields {
+    /// `file` where it is not said.
+    #[schema(value_type = UploadKind, required = false)]
+    kind: Option<UploadKind>,
+    /// In bytes, where it is known.
+    #[schema(value_type = u64, required = false)]
+    size: Option<u64>,
+    /// How long a voice note is.
+    #[schema(value_type = u64, required = false)]
+    duration_ms: Option<u64>,
+    /// The last part, with a name and a type.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
+/// What a form brings.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(dead_code, reason = "it stands for protocol::FileKind in the document")]
+enum UploadKind {
+    File,
+    Voice,
+}
+
+/// A file that has arrived.
+#[derive(Serialize, ToSchema)]
 struct Delivered {
+    #[schema(value_type = String)]
     transfer: TransferId,
     name: String,
     size: u64,
     mime: String,
 }
 
-/// `GET /api/files/{ticket}`
+/// Fetch a file, once
+///
+/// `GET /api/files/{ticket}`, at the address that `file:offer` told. A token is not needed; one that is sent
+/// must be the receiver's.
+#[utoipa::path(
+    get,
+    path = "/api/files/{ticket}",
+    tag = "files",
+    security((), ("token" = [])),
+    params(("ticket" = String, Path, description = "Known to the receiver alone, and good once")),
+    responses(
+        (status = 200, description = "The file; its type is named where browsers may show it",
+         body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 404, description = "`transfer-unknown`", body = Failure),
+        (status = 408, description = "`stalled`", body = Failure),
+        (status = 409, description = "`transfer-busy`, `no-conversation`, or what ended it", body = Failure),
+        (status = 413, description = "`too-big`, `voice-too-long`", body = Failure),
+        (status = 415, description = "`type-mismatch`, `type-not-allowed`", body = Failure),
+        (status = 422, description = "`size-mismatch`, `voice-mismatch`, `voice-unreadable`, `hash-mismatch`", body = Failure),
+    ),
+)]
 pub async fn download(
     extract::State(state): extract::State<State>,
     Path(ticket): Path<String>,

@@ -12,6 +12,7 @@ mod files;
 mod form;
 mod headers;
 mod limits;
+mod openapi;
 mod rates;
 mod service;
 #[cfg(test)]
@@ -26,7 +27,9 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{get, head};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use self::envelope::Error;
 pub use self::limits::{Peer, Rates};
@@ -75,27 +78,36 @@ pub fn dressed(router: Router, origins: Origins) -> Router {
     router.layer(headers::cors(origins).allow_credentials(true)).layer(from_fn(headers::guard))
 }
 
-/// Every route there is, but for the realtime door.
+/// Every route there is, but for the realtime door. What is not in `routes!` is no part of the API and
+/// so not in its document: pages, and the document itself.
 pub fn router(state: State) -> Router {
     let cors = headers::cors(state.config.origins.clone());
-    Router::new()
+    let (schemas, paths, upload) = routes!(files::upload);
+    let (router, document) = OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(service::health))
+        .routes(routes!(service::connect))
+        .routes(routes!(service::stats))
+        .routes(routes!(auth::register))
+        .routes(routes!(auth::login))
+        .routes(routes!(auth::guest))
+        .routes(routes!(auth::me))
+        .routes(routes!(users::online))
+        .routes(routes!(users::available))
+        .routes(routes!(users::stats))
+        .routes(routes!(users::device))
+        // A form counts its bytes itself.
+        .routes((schemas, paths, upload.layer(DefaultBodyLimit::disable())))
+        .routes(routes!(files::download))
+        .split_for_parts();
+    let document = openapi::whole(&document);
+    router
+        .route("/api/files/{ticket}", head(files::head))
+        .route("/api/openapi.json", get(async move || openapi::answer(document)))
+        .route("/api/docs", get(assets::docs))
+        .route("/api/docs/{*path}", get(assets::file))
         .route("/", get(assets::index))
         .route("/app/{*path}", get(assets::file))
         .route("/sdk/{*path}", get(assets::file))
-        .route("/health", get(service::health))
-        .route("/api/connect", get(service::connect))
-        .route("/api/socket/stats", get(service::stats))
-        .route("/api/auth/register", post(auth::register))
-        .route("/api/auth/login", post(auth::login))
-        .route("/api/auth/guest", post(auth::guest))
-        .route("/api/auth/me", get(auth::me))
-        .route("/api/users/online", get(users::online))
-        .route("/api/users/available", get(users::available))
-        .route("/api/users/stats", get(users::stats))
-        .route("/api/users/device", post(users::device))
-        // A form counts its bytes itself.
-        .route("/api/files", post(files::upload).layer(DefaultBodyLimit::disable()))
-        .route("/api/files/{ticket}", get(files::download).head(files::head))
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))

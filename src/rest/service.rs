@@ -14,8 +14,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
-use super::envelope::{bearer, ok};
+use super::envelope::{Failure, Success, bearer, ok};
 use super::{Error, Ports, Secure, State};
 use crate::chat::{Cargo, Census};
 use crate::config::{Environment, Public};
@@ -26,7 +27,18 @@ const PING_DEADLINE: Duration = Duration::from_secs(1);
 /// The path of the realtime doors.
 const REALTIME: &str = "/realtime";
 
-/// `GET /health`
+/// Whether it can serve
+///
+/// `GET /health`. In no envelope: load balancers read it.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "service",
+    responses(
+        (status = 200, description = "It can", body = Health),
+        (status = 503, description = "It is about to stop, or its accounts cannot be reached", body = Health),
+    ),
+)]
 pub async fn health(extract::State(state): extract::State<State>) -> Response {
     let uptime_seconds = state.started.elapsed().as_secs();
     let answer = |http, status, store| (http, Json(Health { status, uptime_seconds, store })).into_response();
@@ -39,7 +51,18 @@ pub async fn health(extract::State(state): extract::State<State>) -> Response {
     }
 }
 
+/// Where the realtime doors are
+///
 /// `GET /api/connect`
+#[utoipa::path(
+    get,
+    path = "/api/connect",
+    tag = "service",
+    responses(
+        (status = 200, description = "Their addresses", body = Success<Directions>),
+        (status = 400, description = "`host-unknown`", body = Failure),
+    ),
+)]
 pub async fn connect(
     extract::State(state): extract::State<State>,
     secure: Option<Extension<Secure>>,
@@ -62,7 +85,19 @@ pub async fn connect(
     }))
 }
 
-/// `GET /api/socket/stats`: for everyone in development, for the operator in production.
+/// How much it is used
+///
+/// `GET /api/socket/stats`. For everyone in development; for the operator's token in production.
+#[utoipa::path(
+    get,
+    path = "/api/socket/stats",
+    tag = "service",
+    security((), ("token" = [])),
+    responses(
+        (status = 200, description = "Counts of this process", body = Success<Usage>),
+        (status = 404, description = "`not-found`: the operator has set no token", body = Failure),
+    ),
+)]
 pub async fn stats(extract::State(state): extract::State<State>, headers: HeaderMap) -> Result<Response, Error> {
     let config = &state.config;
     match (config.environment, &config.public.stats_token) {
@@ -169,50 +204,66 @@ fn name_of(host: &str) -> &str {
     &host[..end]
 }
 
-#[derive(Serialize)]
+/// Whether it can serve.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Health {
+    /// `ok`, `draining` or `unavailable`.
+    #[schema(example = "ok")]
     status: &'static str,
     uptime_seconds: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     store: Option<&'static str>,
 }
 
-#[derive(Serialize)]
+/// Where the doors are.
+#[derive(Serialize, ToSchema)]
 struct Directions {
     protocol: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = WebTransport, required = false)]
     webtransport: Option<WebTransport>,
     websocket: WebSocket,
     socketio: SocketIo,
 }
 
-#[derive(Serialize)]
+/// Over QUIC.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct WebTransport {
     url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<CertificateHash>, required = false)]
     server_certificate_hashes: Option<Vec<CertificateHash>>,
 }
 
-#[derive(Serialize)]
+/// Of a development certificate, for `serverCertificateHashes`.
+#[derive(Serialize, ToSchema)]
 struct CertificateHash {
+    #[schema(example = "sha-256")]
     algorithm: &'static str,
+    /// Base64.
     value: String,
 }
 
-#[derive(Serialize)]
+/// Over TCP.
+#[derive(Serialize, ToSchema)]
 struct WebSocket {
     url: String,
 }
 
-#[derive(Serialize)]
+/// For clients of the API that came before.
+#[derive(Serialize, ToSchema)]
 struct SocketIo {
+    #[schema(example = "http://localhost:3001")]
     url: String,
+    #[schema(value_type = String, example = "/socket.io")]
     path: &'static str,
 }
 
-#[derive(Serialize)]
+/// How much the service is used.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Usage {
     connections: Connections,
@@ -223,7 +274,8 @@ struct Usage {
     uptime_seconds: u64,
 }
 
-#[derive(Serialize)]
+/// Files on their way.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Transfers {
     offered: usize,
@@ -231,7 +283,8 @@ struct Transfers {
     reserved_bytes: usize,
 }
 
-#[derive(Serialize)]
+/// Sessions by the door they came in by, and those that wait for their client.
+#[derive(Serialize, ToSchema)]
 struct Connections {
     webtransport: usize,
     websocket: usize,
