@@ -9,7 +9,8 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::envelope::{Bearer, Failure, Json, Success, ok, success};
+use super::body::Json;
+use super::envelope::{Bearer, Failure, Success, ok, success};
 use super::users::{KnownDevice, KnownWhence, Myself, timestamp};
 use super::{Error, State};
 use crate::chat::accounts::{Account, Device, Entered, NewAccount};

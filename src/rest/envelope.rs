@@ -1,19 +1,15 @@
 //! What every request and answer is wrapped in: the two shapes of an answer, one error for
-//! everything that can go wrong with its status and code, the JSON body and the bearer token.
+//! everything that can go wrong with its status and code, and the bearer token.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::body::HttpBody;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
+use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 use tracing::warn;
 use utoipa::ToSchema;
 
@@ -23,8 +19,6 @@ use crate::auth::{password, token};
 use crate::chat::{Over, accounts};
 use crate::protocol::Refusal;
 
-/// Time for the whole body of a request to arrive.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// When to come back after the password queue was full, in seconds.
 const RETRY_BUSY: u64 = 1;
 /// When to come back after accounts could not be reached, in seconds.
@@ -264,84 +258,6 @@ impl IntoResponse for Error {
         let failure = Failure { success: false, message, error: Reason { code, details: self.details() } };
         (status, headers, axum::Json(failure)).into_response()
     }
-}
-
-/// A JSON body; what is wrong with it is told in our shape.
-#[derive(Debug)]
-pub struct Json<T>(pub T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
-    type Rejection = Error;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
-        let body = timeout(BODY_DEADLINE, <axum::Json<T> as FromRequest<S>>::from_request(request, state)).await;
-        let axum::Json(body) = body.map_err(|_| Error::BodyTooSlow)?.map_err(|rejection| refused(&rejection))?;
-        Ok(Self(body))
-    }
-}
-
-/// A body that may be left out.
-impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
-    type Rejection = Error;
-
-    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Error> {
-        // Nothing is nothing, whatever the header says it would have been.
-        if request.body().is_end_stream() {
-            return Ok(None);
-        }
-        let body =
-            timeout(BODY_DEADLINE, <axum::Json<T> as OptionalFromRequest<S>>::from_request(request, state)).await;
-        let body = body.map_err(|_| Error::BodyTooSlow)?.map_err(|rejection| refused(&rejection))?;
-        Ok(body.map(|axum::Json(body)| Self(body)))
-    }
-}
-
-fn refused(rejection: &JsonRejection) -> Error {
-    match rejection {
-        JsonRejection::JsonDataError(error) => Error::InvalidBody(mismatch(&innermost(error))),
-        JsonRejection::JsonSyntaxError(error) => Error::MalformedJson(innermost(error)),
-        JsonRejection::MissingJsonContentType(_) => Error::UnsupportedMediaType,
-        JsonRejection::BytesRejection(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Error::BodyTooLarge,
-        other => Error::MalformedJson(other.body_text()),
-    }
-}
-
-/// What the JSON reader said, without the sentences of those who passed it on: `path: reason`.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let inner = error.to_string();
-        // The reader's own error has lost the path to the field; the one around it has it.
-        if text.ends_with(&inner) && text.len() > inner.len() && error.source().is_none() {
-            break;
-        }
-        text = inner;
-        source = error.source();
-    }
-    text
-}
-
-/// Finds the field in what the JSON reader said.
-fn mismatch(said: &str) -> Detail {
-    let between = |marker: &str| {
-        let (_, rest) = said.split_once(marker)?;
-        rest.split_once('`').map(|(name, _)| name.to_owned())
-    };
-    let reason = said.split_once(": ").map_or(said, |(path, reason)| if path.contains(' ') { said } else { reason });
-    let message = reason.to_owned();
-    if let Some(field) = between("unknown field `") {
-        return Detail { field: Cow::Owned(field), code: "unknown", message };
-    }
-    if let Some(field) = between("missing field `") {
-        return Detail { field: Cow::Owned(field), code: "required", message };
-    }
-    if let Some(field) = between("duplicate field `") {
-        return Detail { field: Cow::Owned(field), code: "duplicate", message };
-    }
-    let path = said.split_once(": ").map_or("", |(path, _)| path);
-    let field = if path.contains(' ') { "" } else { path };
-    Detail { field: Cow::Owned(field.to_owned()), code: "type", message }
 }
 
 /// The token of `Authorization: Bearer TOKEN` (RFC 6750).

@@ -7,6 +7,7 @@
 
 mod assets;
 mod auth;
+mod body;
 mod envelope;
 mod files;
 mod form;

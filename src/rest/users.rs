@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::envelope::{Bearer, Json, Success, ok};
+use super::body::Json;
+use super::envelope::{Bearer, Success, ok};
 use super::{Error, State};
 use crate::chat::accounts::Account;
 use crate::chat::accounts::Device;
