@@ -41,8 +41,13 @@ pub fn weakness(password: &str) -> Option<(&'static str, String)> {
         return Some(("length", format!("A password has {least} to {most} characters; this one has {length}.")));
     }
     let lower = password.to_lowercase();
-    let common = COMMON.lines().any(|line| line == lower);
+    let common = common().any(|line| line == lower);
     common.then(|| ("common", "This password is among the most used ones. Choose another.".to_owned()))
+}
+
+/// Those that are refused, in small letters.
+pub fn common() -> impl Iterator<Item = &'static str> {
+    COMMON.lines()
 }
 
 /// The thread that hashes. Clones send to the same.

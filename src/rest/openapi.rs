@@ -10,6 +10,7 @@ use utoipa::OpenApi;
 
 use super::envelope::Failure;
 use super::limits::Limit;
+use crate::auth::password;
 
 /// What stands around the routes.
 #[derive(OpenApi)]
@@ -44,6 +45,8 @@ pub fn whole(document: &utoipa::openapi::OpenApi) -> Bytes {
         "bearerFormat": "JWT",
         "description": "The token that registering, logging in or coming in as a guest gives.",
     }});
+    let password = &mut document["components"]["schemas"]["Registration"]["properties"]["password"];
+    password["not"] = json!({"enum": password::common().collect::<Vec<_>>()});
     let paths = document["paths"].as_object_mut().expect("a document has paths");
     for (path, methods) in paths {
         for (method, operation) in methods.as_object_mut().expect("a path has methods") {
