@@ -198,6 +198,13 @@ impl Hub {
         people
     }
 
+    /// Whether a session of a person is in a conversation.
+    pub fn talks(&self, user: UserId, session: SessionId) -> bool {
+        let shard = self.shard(user);
+        let member = shard.get(&user).and_then(|members| members.iter().find(|member| member.session == session));
+        member.is_some_and(|member| member.doing() == Doing::Talking)
+    }
+
     /// Counts everyone: a walk over the register, for the pages of numbers only.
     pub fn census(&self) -> Census {
         let mut census = Census::default();

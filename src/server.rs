@@ -159,9 +159,16 @@ impl Server {
             },
             draining: Arc::clone(&draining),
         });
-        let (socketio, polling) = SocketIoDoor::open(sessions.clone(), Arc::clone(&origins), config.public.clone());
+        let (socketio, polling) = SocketIoDoor::open(
+            sessions.clone(),
+            Arc::clone(&origins),
+            config.public.clone(),
+            config.limits.trusted_proxies.clone(),
+        );
         let polling = rest::dressed(polling, config.origins.clone());
-        let router = realtime(sessions.clone(), Arc::clone(&origins)).merge(polling).merge(router);
+        let router = realtime(sessions.clone(), Arc::clone(&origins), config.limits.trusted_proxies.clone())
+            .merge(polling)
+            .merge(router);
 
         if let Some(listener) = http {
             let router = router.clone().layer(Extension(rest::Secure(false)));
@@ -222,9 +229,9 @@ impl Server {
 }
 
 /// The WebSocket door, at the path that both doors share.
-fn realtime(sessions: Sessions, origins: Arc<config::Origins>) -> Router {
+fn realtime(sessions: Sessions, origins: Arc<config::Origins>, trusted: config::Trusted) -> Router {
     let upgrade = async move |extensions: Extensions, headers: HeaderMap, upgrade: WebSocketUpgrade| {
-        let peer = tcp::peer(&extensions, &headers);
+        let peer = tcp::peer(&extensions, &headers, &trusted);
         websocket::upgrade(upgrade, &headers, peer, sessions.clone(), &origins)
     };
     Router::new().route("/realtime", any(upgrade))

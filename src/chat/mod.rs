@@ -111,6 +111,11 @@ impl Chat {
         self.hub.is_online(user)
     }
 
+    /// Whether a session of a person is in a conversation.
+    pub fn talks(&self, user: UserId, session: SessionId) -> bool {
+        self.hub.talks(user, session)
+    }
+
     /// How many there are of what.
     pub fn census(&self) -> Census {
         self.hub.census()

@@ -21,7 +21,7 @@ impl Trusted {
     ///
     /// # Errors
     /// The first that is neither.
-    pub(super) fn parse<'a>(list: &'a [String]) -> Result<Self, &'a str> {
+    pub fn parse<'a>(list: &'a [String]) -> Result<Self, &'a str> {
         let network = |text: &'a String| {
             let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
             text.parse::<IpNet>().or(address).map(|network| network.trunc()).map_err(|_| text.as_str())
@@ -29,7 +29,8 @@ impl Trusted {
         list.iter().map(network).collect::<Result<_, _>>().map(Self)
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Whether an address is that of a listed proxy.
+    pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }

@@ -69,12 +69,20 @@ pub(super) struct Entry {
     /// Nothing of them is kept.
     pub(super) guest: bool,
     device: Option<String>,
-    /// Of a session whose client cannot show its key: how long it waits for its person.
-    grace: Option<Duration>,
+    /// Of a session whose client cannot show its key.
+    grace: Option<Grace>,
     outbox: Outbox,
     slot: Mutex<Slot>,
     /// Rung when the slot changes.
     changed: Notify,
+}
+
+/// How a client comes back that cannot show its session's key.
+pub(super) struct Grace {
+    /// How long its session waits for it.
+    pub(super) window: Duration,
+    /// What it is told by from others of the same person: what it calls its device, or else itself.
+    pub(super) device: Option<String>,
 }
 
 /// Where a session's core is.
@@ -143,7 +151,7 @@ impl Sessions {
         identity: Identity,
         expires: SystemTime,
         device: Option<String>,
-        grace: Option<Duration>,
+        grace: Option<Grace>,
     ) -> Result<Held, Closing> {
         let Settings { session, limits, .. } = &self.0.settings;
         let mut random = rand::rng();
@@ -189,12 +197,18 @@ impl Sessions {
         }
     }
 
-    /// The session that someone's last link without a key has left, if there is one. One that still has
-    /// its link stays with it: it may be another page of theirs.
-    pub(super) fn left_by(&self, user: UserId) -> Option<Held> {
+    /// The session that someone's last link without a key has left, if there is one, on this device. Where
+    /// one is in a conversation it is taken over even if it has its link: of a client that has changed its
+    /// network, that is known to be dead long after it is back.
+    pub(super) async fn left_by(&self, user: UserId, grace: &Grace) -> Option<Held> {
         let theirs = self.register().people.get(&user).cloned().unwrap_or_default();
-        for entry in theirs.iter().rev().filter(|entry| entry.grace.is_some()) {
-            match entry.take_parked() {
+        let same = |entry: &&Arc<Entry>| entry.grace.as_ref().is_some_and(|other| other.device == grace.device);
+        for entry in theirs.iter().rev().filter(same) {
+            let held = match self.0.chat.talks(user, entry.id) {
+                true => timeout(HANDOVER, entry.claim()).await.ok().flatten(),
+                false => entry.take_parked(),
+            };
+            match held {
                 // It ended while nobody had it; whoever parked it has left that to the taker.
                 Some(held) if held.core.outbox.has_ended() => self.close(&held.entry, None),
                 Some(held) => return Some(held),
@@ -206,7 +220,7 @@ impl Sessions {
 
     /// How long a session waits for its client.
     pub(super) fn window(&self, entry: &Entry) -> Duration {
-        entry.grace.unwrap_or(self.0.settings.session.resume_window)
+        entry.grace.as_ref().map_or(self.0.settings.session.resume_window, |grace| grace.window)
     }
 
     /// Ends a session: its core is dropped, its name forgotten, but for why it ended: `why`, or what

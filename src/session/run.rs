@@ -17,7 +17,7 @@ use super::dispatch;
 use super::link::{Answer, Heard, Link, LinkEnd, Peer, Reader, Streams, Writer};
 use super::parting::part;
 use super::pulse::{Due, Pulse};
-use super::register::{Entry, Held, Sessions};
+use super::register::{Entry, Grace, Held, Sessions};
 use super::writing::{long_after_the_end, write, write_on};
 use crate::chat::accounts;
 use crate::outbox::Batch;
@@ -104,8 +104,9 @@ impl Sessions {
                 Err(why) => lost = Some(why),
             }
         }
-        if grace.is_some()
-            && let Some(mut held) = self.left_by(identity.id)
+        let grace = grace.map(|window| Grace { window, device: device.clone().or_else(|| peer.agent.clone()) });
+        if let Some(grace) = &grace
+            && let Some(mut held) = self.left_by(identity.id, grace).await
         {
             // Nothing is known to have arrived that was not acknowledged.
             held.core.outbox.resume(0);

@@ -1,5 +1,5 @@
-//! A stream that is closed so that its last words are heard, and that does not wait for ever for a
-//! client that reads nothing.
+//! A stream that is closed so that its last words are heard, that does not wait for ever for a client
+//! that reads nothing, and that can be hung up from afar.
 
 use std::future::Future;
 use std::io;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// How long one write may wait for a client that reads nothing.
 const WRITE: Duration = Duration::from_secs(30);
@@ -16,6 +17,18 @@ const WRITE: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that are read, and dropped, at once.
 const PIECE: usize = 8 * 1024;
+
+/// Ends a connection that somebody else holds: reading from it comes to its end. An extension of each
+/// request of the connection. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Hangup(CancellationToken);
+
+impl Hangup {
+    /// Hangs up.
+    pub fn now(&self) {
+        self.0.cancel();
+    }
+}
 
 /// Once its writing side is shut down, it reads on for a moment and drops what comes. A request may be
 /// answered before all of it has arrived; closed at once, the system would reset the connection, and
@@ -26,15 +39,23 @@ pub(super) struct Lingering<S> {
     waits: Option<Pin<Box<Sleep>>>,
     /// Set once the writing side is shut down.
     until: Option<Pin<Box<Sleep>>>,
+    hangup: Hangup,
+    hung_up: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl<S> Lingering<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, waits: None, until: None }
+    pub(super) fn new(stream: S, hangup: Hangup) -> Self {
+        let hung_up = Box::pin(hangup.0.clone().cancelled_owned());
+        Self { stream, waits: None, until: None, hangup, hung_up }
     }
 
     fn in_time<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        in_time(&mut self.waits, cx, done)
+        let done = in_time(&mut self.waits, cx, done);
+        if matches!(&done, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut) {
+            // Who only reads would never learn of it.
+            self.hangup.now();
+        }
+        done
     }
 }
 
@@ -55,7 +76,11 @@ fn in_time<T>(
 
 impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, into)
+        if let ready @ Poll::Ready(_) = Pin::new(&mut self.stream).poll_read(cx, into) {
+            return ready;
+        }
+        // Nothing was read: the end.
+        self.hung_up.as_mut().poll(cx).map(Ok)
     }
 }
 
@@ -84,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, waits, until } = &mut *self;
+        let Self { stream, waits, until, .. } = &mut *self;
         if until.is_none() {
             let shut = Pin::new(&mut *stream).poll_shutdown(cx);
             ready!(in_time(waits, cx, shut))?;
@@ -114,7 +139,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_comes_after_the_end_is_read_for_a_moment() {
         let (near, mut far) = duplex(16);
-        let mut near = Lingering::new(near);
+        let mut near = Lingering::new(near, Hangup::default());
         near.write_all(b"no").await.unwrap();
         let client = async {
             // More than fits: it gets through only if it is read.
@@ -130,7 +155,7 @@ mod tests {
         assert_eq!(began.elapsed(), Duration::ZERO, "no longer than the client wants");
 
         let (near, _far) = duplex(16);
-        Lingering::new(near).shutdown().await.unwrap();
+        Lingering::new(near, Hangup::default()).shutdown().await.unwrap();
         assert_eq!(began.elapsed().as_secs(), LINGER.as_secs());
     }
 
@@ -138,7 +163,25 @@ mod tests {
     async fn a_client_that_reads_nothing_is_not_written_to_for_ever() {
         let (near, _far) = duplex(16);
         let began = tokio::time::Instant::now();
-        let error = Lingering::new(near).write_all(&[7; 100]).await.unwrap_err();
+        let error = Lingering::new(near, Hangup::default()).write_all(&[7; 100]).await.unwrap_err();
         assert_eq!((error.kind(), began.elapsed().as_secs()), (io::ErrorKind::TimedOut, WRITE.as_secs()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_hung_up_on_reads_to_the_end_and_who_cannot_be_written_to_is() {
+        let (near, mut far) = duplex(16);
+        let hangup = Hangup::default();
+        let mut near = Lingering::new(near, hangup.clone());
+        far.write_all(b"last").await.unwrap();
+        hangup.now();
+        let mut heard = Vec::new();
+        near.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"last");
+
+        let (near, _far) = duplex(16);
+        let (mut reading, mut writing) = tokio::io::split(Lingering::new(near, Hangup::default()));
+        let mut into = [0];
+        let (read, written) = tokio::join!(reading.read(&mut into), writing.write_all(&[7; 100]));
+        assert_eq!((read.unwrap(), written.unwrap_err().kind()), (0, io::ErrorKind::TimedOut));
     }
 }

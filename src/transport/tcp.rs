@@ -27,7 +27,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+pub use super::lingering::Hangup;
 use super::lingering::Lingering;
+use crate::config::{Trusted, client_address};
 use crate::session::Peer;
 
 /// Time for a TLS handshake.
@@ -47,8 +49,9 @@ pub struct Encrypted(pub bool);
 
 /// Who asks for something over HTTP: by the connection's address, where a listener of ours has noted
 /// it, and by what the client says of itself.
-pub fn peer(extensions: &Extensions, headers: &HeaderMap) -> Peer {
-    let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+pub fn peer(extensions: &Extensions, headers: &HeaderMap, trusted: &Trusted) -> Peer {
+    let address = extensions.get::<ConnectInfo<SocketAddr>>();
+    let address = address.map(|ConnectInfo(address)| client_address(address.ip(), headers, trusted));
     Peer::new(address, headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()))
 }
 
@@ -121,17 +124,20 @@ async fn http<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let hangup = Hangup::default();
+    let stream = Lingering::new(stream, hangup.clone());
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(encrypted);
+        request.extensions_mut().insert(hangup.clone());
         service.call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_HEAD)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
     tokio::select! {

@@ -11,11 +11,12 @@ use serde_json::value::RawValue;
 use socketioxide::extract::AckSender;
 use socketioxide::socket::Socket;
 use socketioxide::{SendError, SocketError};
-use socketioxide_core::Value;
+use socketioxide_core::Str;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::Porch;
 use super::words::{self, Sender};
 use crate::hub::Door;
 use crate::outbox::Batch;
@@ -24,7 +25,6 @@ use crate::protocol::{
     Refusal, Wish,
 };
 use crate::session::{Heard, Link, LinkEnd, NoStreams, Peer, Reader, Writer};
-use crate::transport::tcp;
 
 /// The library tells nobody when there is room again: it is asked so often.
 const FULL: Duration = Duration::from_millis(5);
@@ -43,15 +43,18 @@ pub(super) struct SocketIoLink {
     pub(super) shared: Arc<Shared>,
     /// Told once the session has begun, or why it has not.
     pub(super) opened: oneshot::Sender<Result<(), String>>,
+    pub(super) peer: Peer,
     /// What the links to files begin with.
     pub(super) base: String,
     pub(super) grace: Duration,
+    /// Where the client came in, and is seen off.
+    pub(super) porch: Porch,
 }
 
 /// One event of the client.
 pub(super) struct Call {
-    /// The JSON of `[name, ...arguments]`.
-    pub(super) said: Value,
+    /// The JSON of `[name, ...arguments]`; `None`: it came with binary data.
+    pub(super) said: Option<Str>,
     /// Its acknowledgement callback, if it has one.
     pub(super) answer: Option<AckSender>,
 }
@@ -68,12 +71,16 @@ pub(super) struct Shared {
     pinged: AtomicBool,
     /// Whether the conversation stands, as far as the client was told.
     talking: AtomicBool,
+    /// The server goes, and ends the connection with all others.
+    stays: AtomicBool,
     /// Rung for the reading half.
     bell: Notify,
     /// The client was told that it is connected.
     connected: CancellationToken,
-    /// It is not any more.
-    gone: CancellationToken,
+    /// It is not any more ...
+    pub(super) gone: CancellationToken,
+    /// ... and the engine's connection has ended, too.
+    pub(super) ended: CancellationToken,
 }
 
 /// Events in the order in which they came.
@@ -87,10 +94,7 @@ struct Queue {
 
 impl Call {
     fn cost(&self) -> usize {
-        match &self.said {
-            Value::Str(text, _) => text.len() + KEPT,
-            Value::Bytes(bytes) => bytes.len() + KEPT,
-        }
+        self.said.as_ref().map_or(0, |text| text.len()) + KEPT
     }
 }
 
@@ -132,10 +136,6 @@ impl Shared {
     pub(super) fn connected(&self) {
         self.connected.cancel();
     }
-
-    pub(super) fn gone(&self) {
-        self.gone.cancel();
-    }
 }
 
 impl Link for SocketIoLink {
@@ -152,15 +152,16 @@ impl Link for SocketIoLink {
     }
 
     fn peer(&self) -> Peer {
-        let parts = self.socket.req_parts();
-        tcp::peer(&parts.extensions, &parts.headers)
+        self.peer.clone()
     }
 
     fn split(self) -> (SocketIoReader, SocketIoWriter, Option<NoStreams>) {
-        let Self { socket, hello, shared, opened, base, grace: _ } = self;
+        let Self { socket, hello, shared, opened, base, porch, peer: _, grace: _ } = self;
         let reader = SocketIoReader {
             socket: Arc::clone(&socket),
             hello: Some(hello),
+            prefix: rand::random(),
+            porch,
             shared: Arc::clone(&shared),
             asked: None,
             seq: 0,
@@ -174,6 +175,10 @@ impl Link for SocketIoLink {
 pub(super) struct SocketIoReader {
     socket: Arc<Socket>,
     hello: Option<Hello>,
+    /// Of the ids of messages that come without one. The connection's own id is a secret: who knows it can
+    /// poll it.
+    prefix: u64,
+    porch: Porch,
     shared: Arc<Shared>,
     /// The event that the session has before it.
     asked: Option<Asked>,
@@ -229,6 +234,14 @@ impl Reader for SocketIoReader {
 impl Drop for SocketIoReader {
     fn drop(&mut self) {
         self.shared.close();
+        if self.shared.ended.is_cancelled() || self.shared.stays.load(Ordering::Acquire) {
+            return;
+        }
+        // The library may believe in a connection that the session has given up.
+        if !self.shared.gone.is_cancelled() {
+            drop(Arc::clone(&self.socket).disconnect());
+        }
+        self.porch.see_off(Arc::clone(&self.socket), self.shared.ended.clone());
     }
 }
 
@@ -240,9 +253,8 @@ fn bare(event: ClientEvent, ack: Option<u64>) -> Heard {
 impl SocketIoReader {
     fn hear(&mut self, call: Call) -> Heard {
         let Call { said, answer } = call;
-        // Unlike anyone else's, as the connection's name is.
-        let spare = format!("{}-{}", self.socket.id, self.number() + 1);
-        let event = read(&said, &spare);
+        let spare = format!("{:016x}-{}", self.prefix, self.number() + 1);
+        let event = read(said.as_ref(), &spare);
         if let Ok(ClientEvent::Match(wish)) = &event
             && self.shared.talking.load(Ordering::Acquire)
         {
@@ -301,17 +313,13 @@ impl SocketIoReader {
 }
 
 /// The event that an array of a name and arguments is.
-fn read(said: &Value, spare: &str) -> Result<ClientEvent, Refusal> {
+fn read(said: Option<&Str>, spare: &str) -> Result<ClientEvent, Refusal> {
     let invalid = |message: &str| Refusal::new(ErrorCode::InvalidData, message);
-    match said {
-        Value::Str(text, None) => {
-            let said: Said<'_> = serde_json::from_str(text).map_err(|error| invalid(&error.to_string()))?;
-            words::heard(&said.0, said.1, spare)
-        }
-        Value::Str(_, Some(_)) | Value::Bytes(_) => {
-            Err(invalid("Events carry no binary data here. Send files with POST /api/files."))
-        }
-    }
+    let Some(text) = said else {
+        return Err(invalid("Events carry no binary data here. Send files with POST /api/files."));
+    };
+    let said: Said<'_> = serde_json::from_str(text).map_err(|error| invalid(&error.to_string()))?;
+    words::heard(&said.0, said.1, spare)
 }
 
 /// A name and its first argument; others are passed over.
@@ -442,20 +450,14 @@ impl SocketIoWriter {
 impl Writer for SocketIoWriter {
     async fn send(&mut self, batch: &Batch) -> Result<(), LinkEnd> {
         self.open().await?;
-        let mut written = None;
-        let mut sent = Ok(());
         for (event, seq) in &batch.events {
-            sent = self.write(event).await;
-            if sent.is_err() {
-                break;
+            self.write(event).await?;
+            if let Some(seq) = seq {
+                self.shared.written.store(*seq, Ordering::Release);
+                self.shared.bell.notify_one();
             }
-            written = seq.or(written);
         }
-        if let Some(written) = written {
-            self.shared.written.store(written, Ordering::Release);
-            self.shared.bell.notify_one();
-        }
-        sent
+        Ok(())
     }
 
     async fn send_chunks(&mut self, _: &[(ChunkHeader, Bytes)]) -> Result<(), LinkEnd> {
@@ -467,13 +469,15 @@ impl Writer for SocketIoWriter {
         if let Some(opened) = self.opened.take() {
             // Whoever waited for it has gone, or is told.
             let _ = opened.send(Err(closing.message.clone()));
-            return self.shared.gone();
+            return self.shared.gone.cancel();
         }
         let Ok(data) = serde_json::value::to_raw_value(closing) else { return };
         let said = self.emit("connection:closing", &data).await;
         // A client that is disconnected by name does not come back by itself. When the server goes, the
         // connection ends with it, and the client looks for the next one.
-        if said.is_ok() && closing.code != CloseReason::Draining.code() {
+        if closing.code == CloseReason::Draining.code() {
+            self.shared.stays.store(true, Ordering::Release);
+        } else if said.is_ok() {
             drop(self.socket.disconnect());
         }
     }

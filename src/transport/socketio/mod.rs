@@ -8,22 +8,24 @@
 //! are put on and taken off on the way. An event counts as arrived once the library has it to send, so
 //! this door is at most once, as the original: its protocol knows no more.
 
+mod exits;
 mod link;
 mod words;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
     TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing};
 use serde::Deserialize;
@@ -32,15 +34,17 @@ use socketioxide::extract::AckSender;
 use socketioxide::handler::message::FromMessageParts;
 use socketioxide::handler::{ConnectHandler, MessageHandler};
 use socketioxide::socket::{DisconnectReason, Socket};
-use socketioxide::{ProtocolVersion, SocketIo};
+use socketioxide::{ParserConfig, ProtocolVersion, SocketIo};
 use socketioxide_core::Value;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::exits::Exits;
 use self::link::{Call, Shared, SocketIoLink};
-use super::tcp::Encrypted;
-use crate::config::{Origins, Public};
+use super::tcp::{self, Encrypted};
+use crate::config::{Origins, Public, Trusted};
 use crate::protocol::{ClientInfo, Hello, MAX_CLIENT_ID, PROTOCOL};
 use crate::session::Sessions;
 
@@ -63,7 +67,14 @@ const BODY: Duration = Duration::from_secs(10);
 const MOST_BYTES: usize = 1_000_000;
 /// Packets that wait for a slow connection before writing waits. When they are this many at the moment
 /// of a ping, the library closes the connection.
-const QUEUE: usize = 1024;
+const QUEUE: usize = 256;
+/// Binary attachments of a packet and their bytes: more close the connection. They are refused, but the
+/// library reads them first, also from whoever was not let in.
+const ATTACHMENTS: usize = 4;
+/// Time for the attachments to follow their packet.
+const ATTACHED: Duration = Duration::from_secs(5);
+/// How long a client that is not served any more has to close its connection.
+const PARTING: Duration = Duration::from_secs(2);
 /// The library's read buffer for each WebSocket, in bytes.
 const READ_BUFFER: usize = 2048;
 
@@ -76,9 +87,14 @@ pub struct SocketIoDoor {
 
 impl SocketIoDoor {
     /// The door, and its routes.
-    pub fn open(sessions: Sessions, origins: Arc<Origins>, public: Public) -> (Self, Router) {
+    pub fn open(sessions: Sessions, origins: Arc<Origins>, public: Public, trusted: Trusted) -> (Self, Router) {
+        let parser = ParserConfig::common()
+            .max_incoming_binaries(ATTACHMENTS)
+            .max_incoming_binary_buf_size(MOST_BYTES)
+            .packet_completion_timeout(ATTACHED);
         let (service, io) = SocketIo::builder()
             .req_path(PATH)
+            .with_parser(parser)
             .ping_interval(PING)
             .ping_timeout(PONG)
             .connect_timeout(CONNECT)
@@ -89,11 +105,13 @@ impl SocketIoDoor {
             .ws_max_frame_size(MOST_BYTES)
             .build_svc();
         let links = TaskTracker::new();
-        io.ns("/", Porch { sessions, origins, public: Arc::new(public), links: links.clone() });
+        let exits = Exits::default();
+        let house = Arc::new(House { origins, public, trusted, exits: exits.clone() });
+        io.ns("/", Porch { sessions, house, links: links.clone() });
         let routes = Router::new()
             .route(PATH, routing::any_service(service.clone()))
             .route(&format!("{PATH}/"), routing::any_service(service))
-            .layer(from_fn(in_time));
+            .layer(from_fn_with_state(exits, in_time));
         (Self { io, links }, routes)
     }
 
@@ -106,7 +124,7 @@ impl SocketIoDoor {
 }
 
 /// What the library and this door read of a request. It keeps the request as long as the connection.
-const READ: [HeaderName; 12] = [
+const READ: [HeaderName; 13] = [
     AUTHORIZATION,
     CONNECTION,
     CONTENT_LENGTH,
@@ -119,8 +137,10 @@ const READ: [HeaderName; 12] = [
     UPGRADE,
     USER_AGENT,
     FORWARDED_FOR,
+    FORWARDED_PROTO,
 ];
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The same request in memory of its own: what was parsed refers to the whole buffer that it was read
 /// into, and would keep that.
@@ -142,7 +162,10 @@ fn apart(request: Request) -> Request {
 
 /// A body that trickles in must not hold a connection for ever. Requests without one may wait: that is
 /// what long polling is.
-async fn in_time(request: Request, next: Next) -> Response {
+async fn in_time(State(exits): State<Exits>, request: Request, next: Next) -> Response {
+    if let Some(answer) = exits.pass(&request) {
+        return answer;
+    }
     let request = apart(request);
     if request.method() != Method::POST {
         return next.run(request).await;
@@ -155,9 +178,16 @@ async fn in_time(request: Request, next: Next) -> Response {
 #[derive(Clone)]
 struct Porch {
     sessions: Sessions,
-    origins: Arc<Origins>,
-    public: Arc<Public>,
+    house: Arc<House>,
     links: TaskTracker,
+}
+
+/// What all connections share.
+struct House {
+    origins: Arc<Origins>,
+    public: Public,
+    trusted: Trusted,
+    exits: Exits,
 }
 
 /// Tells our handlers from those that the library makes of closures.
@@ -180,17 +210,30 @@ impl ConnectHandler<LocalAdapter, Ours> for Porch {
         auth: &'a Option<Value>,
     ) -> Pin<Box<dyn Future<Output = Admission> + Send + 'a>> {
         Box::pin(async move {
-            let admitted = self.admit(socket, auth.as_ref()).await;
+            let admitted = self.admit(Arc::clone(&socket), auth.as_ref()).await;
+            if admitted.is_err() {
+                self.see_off(socket, CancellationToken::new());
+            }
             admitted.map_err(|why| Box::new(why) as Box<dyn std::fmt::Display + Send>)
         })
     }
 }
 
 impl Porch {
+    /// Ends the connection of a client that has no link any more, unless it has `ended` by itself.
+    fn see_off(&self, socket: Arc<Socket>, ended: CancellationToken) {
+        let exits = self.house.exits.clone();
+        self.sessions.tasks().spawn(async move {
+            if timeout(PARTING, ended.cancelled()).await.is_err() {
+                exits.shut(&socket);
+            }
+        });
+    }
+
     async fn admit(&self, socket: Arc<Socket>, auth: Option<&Value>) -> Result<(), String> {
         let parts = socket.req_parts();
         let origin = parts.headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("?"));
-        if !self.origins.allows(origin) {
+        if !self.house.origins.allows(origin) {
             return Err("This page may not connect here: its origin is not in CORS_ORIGIN.".to_owned());
         }
         let auth = Auth::read(auth, parts, socket.protocol());
@@ -208,11 +251,20 @@ impl Porch {
         let shared = Arc::new(Shared::default());
         socket.extensions.insert(Arc::clone(&shared));
         socket.on_fallback(Ear(Arc::clone(&shared)));
-        let gone = Arc::clone(&shared);
-        socket.on_disconnect(async move |_: DisconnectReason| gone.gone());
+        let (gone, exits, sid) = (Arc::clone(&shared), self.house.exits.clone(), socket.id);
+        socket.on_disconnect(async move |reason: DisconnectReason| {
+            use DisconnectReason as R;
+            // By name, the connection may go on.
+            if !matches!(reason, R::ClientNSDisconnect | R::ServerNSDisconnect) {
+                gone.ended.cancel();
+                exits.forget(sid);
+            }
+            gone.gone.cancel();
+        });
 
-        let base = base(&self.public, parts);
-        let link = SocketIoLink { socket, hello, shared, opened, base, grace: GRACE };
+        let peer = tcp::peer(&parts.extensions, &parts.headers, &self.house.trusted);
+        let base = base(&self.house.public, &self.house.trusted, parts);
+        let link = SocketIoLink { socket, hello, shared, opened, peer, base, grace: GRACE, porch: self.clone() };
         let serving = self.links.track_future(self.sessions.clone().serve(link));
         self.sessions.tasks().spawn(serving);
         match timeout(BEGIN, opening).await {
@@ -240,10 +292,9 @@ impl Auth {
         };
         let header = || parts.headers.get(AUTHORIZATION)?.to_str().ok().map(str::to_owned);
         let query = || {
-            let old = version == ProtocolVersion::V4;
-            let mut pairs = parts.uri.query().filter(|_| old)?.split('&').filter_map(|pair| pair.split_once('='));
             // Tokens have no character that a query would have to write in another way.
-            pairs.find(|(name, _)| *name == "token").map(|(_, token)| token.to_owned())
+            let query = parts.uri.query().filter(|_| version == ProtocolVersion::V4);
+            exits::query(query, "token").map(str::to_owned)
         };
         let token = auth.token.take().filter(|token| !token.is_empty()).or_else(header).or_else(query);
         auth.token = token.map(|token| token.strip_prefix("Bearer ").unwrap_or(&token).to_owned());
@@ -254,16 +305,17 @@ impl Auth {
 
 /// What the links to files begin with: by the public name where there is one, else as the client has
 /// reached us.
-fn base(public: &Public, parts: &Parts) -> String {
+fn base(public: &Public, trusted: &Trusted, parts: &Parts) -> String {
     if let Some(host) = &public.host {
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         let port = public.https_port.filter(|port| *port != 443).map(|port| format!(":{port}")).unwrap_or_default();
         return format!("https://{host}{port}");
     }
-    let scheme = match parts.extensions.get::<Encrypted>() {
-        Some(Encrypted(true)) => "https",
-        Some(Encrypted(false)) | None => "http",
-    };
+    let encrypted = parts.extensions.get::<Encrypted>().is_some_and(|Encrypted(encrypted)| *encrypted);
+    let proxy = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let proxied = proxy.is_some_and(|ConnectInfo(proxy)| trusted.contains(proxy.ip()))
+        && parts.headers.get(FORWARDED_PROTO).is_some_and(|proto| proto == "https");
+    let scheme = if encrypted || proxied { "https" } else { "http" };
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let plain = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:[]".contains(c));
     // Without a name that can be used, the client's own origin has to do.
@@ -277,6 +329,11 @@ struct Ear(Arc<Shared>);
 impl MessageHandler<LocalAdapter, Ours> for Ear {
     fn call(&self, socket: Arc<Socket>, mut said: Value, ack: Option<i64>) {
         let Ok(answer) = AckSender::from_message_parts(&socket, &mut said, &ack);
+        let said = match said {
+            Value::Str(text, None) => Some(text),
+            // Its bytes are not kept any longer.
+            Value::Str(_, Some(_)) | Value::Bytes(_) => None,
+        };
         let call = Call { said, answer: ack.is_some().then_some(answer) };
         if let Err(call) = self.0.hear(call) {
             link::too_fast(&socket, call);
@@ -314,13 +371,17 @@ mod tests {
 
     #[test]
     fn links_to_files_begin_where_the_client_reached_us() {
-        let nowhere = Public::default();
-        let named = Public { host: Some("chat.example".into()), https_port: Some(8443), ..Public::default() };
+        let (nowhere, trusted) = (Public::default(), Trusted::parse(&["10.0.0.0/8".to_owned()]).unwrap());
+        let public = Public { host: Some("chat.example".into()), https_port: Some(8443), ..Public::default() };
+        let mut reached = parts("/socket.io/", &[("host", "localhost:3001"), ("x-forwarded-proto", "https")]);
+        assert_eq!(base(&public, &trusted, &reached), "https://chat.example:8443");
+        reached.extensions.insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 1))));
+        assert_eq!(base(&nowhere, &trusted, &reached), "http://localhost:3001", "anyone may say so");
+        reached.extensions.insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 7], 1))));
+        assert_eq!(base(&nowhere, &trusted, &reached), "https://localhost:3001");
         let mut reached = parts("/socket.io/", &[("host", "localhost:3001")]);
-        assert_eq!(base(&nowhere, &reached), "http://localhost:3001");
-        assert_eq!(base(&named, &reached), "https://chat.example:8443");
         reached.extensions.insert(Encrypted(true));
-        assert_eq!(base(&nowhere, &reached), "https://localhost:3001");
-        assert_eq!(base(&nowhere, &parts("/socket.io/", &[("host", "a/b")])), "");
+        assert_eq!(base(&nowhere, &trusted, &reached), "https://localhost:3001");
+        assert_eq!(base(&nowhere, &trusted, &parts("/socket.io/", &[("host", "a/b")])), "");
     }
 }

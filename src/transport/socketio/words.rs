@@ -104,7 +104,19 @@ fn message(text: &str, spare: &str) -> Result<ClientEvent, Refusal> {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Sender {
     id: Box<RawValue>,
-    username: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<Box<RawValue>>,
+}
+
+impl Sender {
+    /// The partner, if it is them; else all that is known of who it was: what they said before they left
+    /// may be heard after that.
+    fn of(partner: Option<&Self>, from: &RawValue) -> Self {
+        match partner {
+            Some(partner) if partner.id.get() == from.get() => partner.clone(),
+            Some(_) | None => Self { id: from.to_owned(), username: None },
+        }
+    }
 }
 
 /// The partner whom `user:matched`, or `conversation` in `connection:established`, tells of.
@@ -123,7 +135,7 @@ pub(super) fn partner(matched: &str) -> Option<Sender> {
         username: &'a RawValue,
     }
     let Matched { matched_user: Named { id, username } } = serde_json::from_str(matched).ok()?;
-    Some(Sender { id: id.to_owned(), username: username.to_owned() })
+    Some(Sender { id: id.to_owned(), username: Some(username.to_owned()) })
 }
 
 #[derive(Deserialize)]
@@ -151,14 +163,13 @@ struct Tells<'a, C> {
     content: C,
     timestamp: &'a RawValue,
     from: &'a RawValue,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sender: Option<&'a Sender>,
+    sender: Sender,
 }
 
 /// `chat:message`: with who sent it, and with the sender's own timestamp.
-pub(super) fn tell_message(data: &str, sender: Option<&Sender>) -> serde_json::Result<Box<RawValue>> {
+pub(super) fn tell_message(data: &str, partner: Option<&Sender>) -> serde_json::Result<Box<RawValue>> {
     let Told { id, from, kind, content, timestamp, sent } = serde_json::from_str(data)?;
-    let timestamp = sent.unwrap_or(timestamp);
+    let (timestamp, sender) = (sent.unwrap_or(timestamp), Sender::of(partner, from));
     if kind.get() != "\"text\""
         && content.starts_with('{')
         && let Ok(content) = serde_json::from_str::<&RawValue>(&content)
@@ -182,7 +193,7 @@ struct FileContent<'a> {
 }
 
 /// `file:offer`: a message of type `file` or `voice`, with where the file can be had once, below `base`.
-pub(super) fn tell_file(data: &str, sender: Option<&Sender>, base: &str) -> serde_json::Result<Box<RawValue>> {
+pub(super) fn tell_file(data: &str, partner: Option<&Sender>, base: &str) -> serde_json::Result<Box<RawValue>> {
     let offered: Offered = serde_json::from_str(data)?;
     let content = FileContent {
         name: &offered.name,
@@ -193,6 +204,7 @@ pub(super) fn tell_file(data: &str, sender: Option<&Sender>, base: &str) -> serd
     };
     let (id, from) = (to_raw_value(&offered.transfer)?, to_raw_value(&offered.from)?);
     let (kind, timestamp) = (to_raw_value(&offered.kind)?, to_raw_value(&offered.timestamp)?);
+    let sender = Sender::of(partner, &from);
     to_raw_value(&Tells { id: &id, kind: &kind, content, timestamp: &timestamp, from: &from, sender })
 }
 
@@ -294,7 +306,7 @@ mod tests {
         let told = tell_message(&told.to_string(), None).unwrap();
         let told: Value = serde_json::from_str(told.get()).unwrap();
         let expected = json!({"id": "m", "from": "aa", "type": "text", "content": "{\"x\":\"é\"}\n",
-            "timestamp": "yesterday"});
+            "timestamp": "yesterday", "sender": {"id": "aa"}});
         assert_eq!(told, expected);
     }
 
