@@ -12,6 +12,8 @@ mod envelope;
 mod files;
 mod form;
 mod headers;
+#[cfg(test)]
+mod letter_tests;
 mod limits;
 mod openapi;
 mod rates;

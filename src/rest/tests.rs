@@ -25,22 +25,26 @@ use crate::chat::{Accounts, Chat};
 use crate::config::Public;
 use crate::{config, store};
 
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Value,
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
 }
 
-struct Service {
-    router: Router,
+pub struct Service {
+    pub router: Router,
     draining: Arc<AtomicBool>,
     _data: TempDir,
 }
 
 impl Service {
-    async fn with(variables: &[(&str, &str)]) -> Self {
+    pub async fn with(variables: &[(&str, &str)]) -> Self {
         let data = TempDir::new().unwrap();
         let mut all = vec![("DUOLOGUE_SERVER_DATA".to_owned(), data.path().to_str().unwrap().to_owned())];
+        // Everyone of a test has one address.
+        for limit in ["AUTH", "REQUESTS"] {
+            all.push((format!("DUOLOGUE_LIMITS_{limit}_PER_QUARTER_HOUR"), "100000".to_owned()));
+        }
         all.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let config = Arc::new(config::load(None, all).unwrap());
         let accounts = Accounts::new(store::open(&config).await.unwrap(), &config).unwrap();
@@ -57,14 +61,14 @@ impl Service {
         Self { router, draining, _data: data }
     }
 
-    async fn send(&self, request: Request<Body>) -> Answer {
+    pub async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
         Answer { status: parts.status, headers: parts.headers, body: serde_json::from_slice(&body).unwrap_or_default() }
     }
 
-    async fn get(&self, path: &str, token: Option<&str>) -> Answer {
+    pub async fn get(&self, path: &str, token: Option<&str>) -> Answer {
         let request = Request::get(path).header("host", "localhost:3001");
         let request = match token {
             Some(token) => request.header("authorization", format!("Bearer {token}")),
@@ -73,7 +77,7 @@ impl Service {
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
-    async fn post(&self, path: &str, token: &str, body: impl Into<Body>) -> Answer {
+    pub async fn post(&self, path: &str, token: &str, body: impl Into<Body>) -> Answer {
         let request = Request::post(path)
             .header("content-type", "application/json")
             .header("authorization", format!("bearer {token}"))
@@ -82,7 +86,7 @@ impl Service {
     }
 }
 
-fn ada() -> String {
+pub fn ada() -> String {
     json!({"username": "Ada", "email": "ada@example.org", "password": "Violet-Engine-1843"}).to_string()
 }
 
