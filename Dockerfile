@@ -6,7 +6,8 @@
 #
 #   docker run --rm -p 3001:3001 -v duologue-data:/data \
 #     -e JWT_SECRET="$(openssl rand -hex 32)" -e CORS_ORIGIN=https://chat.example \
-#     -e DUOLOGUE_LISTEN_HTTPS=off -e DUOLOGUE_LISTEN_QUIC=off duologue
+#     -e DUOLOGUE_LISTEN_HTTPS=off -e DUOLOGUE_LISTEN_QUIC=off \
+#     -e DUOLOGUE_LIMITS_TRUSTED_PROXIES=172.17.0.1 duologue    # the proxy as the container sees it
 #
 # On its own, with a certificate, on the usual ports:
 #

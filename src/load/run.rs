@@ -40,6 +40,19 @@ pub enum Error {
         /// What happened.
         source: client::Error,
     },
+    /// The server lets fewer guests in than are needed.
+    #[error(
+        "{address} lets no more guests of one address in ({source}). Start it with \
+         DUOLOGUE_LIMITS_AUTH_PER_QUARTER_HOUR={needed} or more, or bring tokens with --tokens"
+    )]
+    Guests {
+        /// Where.
+        address: String,
+        /// What it said.
+        source: client::Error,
+        /// How many are needed.
+        needed: usize,
+    },
     /// The tokens cannot be used.
     #[error("the tokens in {0}")]
     Tokens(String),
@@ -221,7 +234,13 @@ async fn tokens(options: &Options, rest: &Rest) -> Result<Vec<String>, Error> {
     let mut tokens = Vec::with_capacity(needed);
     for _ in 0..needed {
         let guest = rest.guest().await;
-        let guest = guest.map_err(|source| Error::Server { address: options.server.clone(), source })?;
+        let guest = guest.map_err(|source| {
+            let address = options.server.clone();
+            match &source {
+                client::Error::Refused { code, .. } if code == "too-fast" => Error::Guests { address, source, needed },
+                _ => Error::Server { address, source },
+            }
+        })?;
         tokens.push(guest.token);
     }
     Ok(tokens)

@@ -116,7 +116,7 @@ pub async fn cancelled(client: &mut Client) -> String {
     }
 }
 
-async fn receive(client: &mut Client) -> (Offered, Bytes) {
+pub async fn receive(client: &mut Client) -> (Offered, Bytes) {
     let offered = offered(client).await;
     client.accept(&offered.transfer).await.unwrap();
     match until(client, "file:complete").await {

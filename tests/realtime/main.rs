@@ -3,6 +3,7 @@
 
 mod bad_files;
 mod bad_input;
+mod curl;
 mod faults;
 mod files;
 mod http_files;
