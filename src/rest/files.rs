@@ -18,7 +18,6 @@ use utoipa::ToSchema;
 
 use super::envelope::{Bearer, Failure, Success, bearer, success};
 use super::form::Form;
-use super::headers::RESOURCE_POLICY;
 use super::rates::Spent;
 use super::{Error, State};
 use crate::chat::{Download, Over, accounts};
@@ -210,7 +209,6 @@ fn describe(offered: &Offered) -> HeaderMap {
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (RESOURCE_POLICY, HeaderValue::from_static("same-origin")),
         (ACCEPT_RANGES, HeaderValue::from_static("none")),
     ]);
     if let Some(size) = offered.size {

@@ -38,7 +38,7 @@ const ALWAYS: [(HeaderName, &str); 11] = [
 ];
 
 /// Whose pages may show it (the Fetch standard, section 3.7).
-pub const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// One year, in seconds.
 const TRANSPORT_SECURITY: &str = "max-age=31536000; includeSubDomains";
 /// How long a browser may remember what a preflight allowed.

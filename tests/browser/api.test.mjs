@@ -34,7 +34,7 @@ test("the API is tried in the browser, and its policy forbids nothing of the pag
   const { user } = JSON.parse(guest.body).data;
   const me = await call("/api/auth/me");
   assert.match(me.status ?? "", /^200 /u);
-  assert.deepEqual(JSON.parse(me.body).data.user, user, "the guest's token went with it");
+  assert.equal(JSON.parse(me.body).data.user.id, user.id, "the guest's token went with it");
   const registered = await call("/api/auth/register");
   assert.match(registered.status ?? "", /^201 /u, "the example is taken as it stands");
   const device = await call("/api/users/device");

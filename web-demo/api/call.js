@@ -40,8 +40,8 @@ export function callCard({ document, method, path, operation, token }) {
   form.append(button);
   const result = h("div", { class: "result", role: "status" });
   const needsToken = operation.security?.length;
-  const said = (operation.description ?? "").split("\n\n").map((words) => h("p", { class: "hint" }, words));
-  const answers = Object.entries(operation.responses).map(([status, { description }]) => h("tr", {}, h("th", { scope: "row" }, status), h("td", {}, description)));
+  const said = (operation.description ?? "").split("\n\n").map((part) => h("p", { class: "hint" }, ...words(part)));
+  const answers = Object.entries(operation.responses).map(([status, { description }]) => h("tr", {}, h("th", { scope: "row" }, status), h("td", {}, ...words(description))));
   return h("details", { class: "call", "data-method": method },
     h("summary", {}, h("span", { class: "method" }, method.toUpperCase()), h("span", { class: "path" }, path),
       h("span", { class: "said" }, operation.summary), needsToken ? h("span", { class: "lock" }, "token") : null),
@@ -85,13 +85,21 @@ export function callCard({ document, method, path, operation, token }) {
 }
 
 /**
+ * Text in which what stands between backticks is code.
+ * @param {string} text
+ */
+export function words(text) {
+  return text.split("`").map((part, index) => (index % 2 === 1 ? h("code", {}, part) : part));
+}
+
+/**
  * @param {string} name
  * @param {string | undefined} description
  * @param {HTMLElement} input
  */
 function field(name, description, input) {
   input.id = `field-${crypto.randomUUID()}`;
-  return h("div", { class: "field" }, h("label", { for: input.id }, name), input, description ? h("p", { class: "hint" }, description) : null);
+  return h("div", { class: "field" }, h("label", { for: input.id }, name), input, description ? h("p", { class: "hint" }, ...words(description)) : null);
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The page to try the API: reads its document, and makes a card of each call. */
 
 import { h } from "/app/dom.js";
-import { callCard } from "./call.js";
+import { callCard, words } from "./call.js";
 
 /**
  * @typedef {import("./call.js").Operation & { tags?: string[] }} Tagged
@@ -39,7 +39,7 @@ function show(api) {
   main.replaceChildren(
     h("div", { class: "intro" },
       h("h1", {}, `${api.info.title} ${api.info.version}`),
-      h("p", { class: "lead" }, api.info.description),
+      h("p", { class: "lead" }, ...words(api.info.description)),
       h("div", { class: "token" },
         h("label", { for: "token" }, "Token"),
         h("div", { class: "row" }, held),
