@@ -17,7 +17,8 @@
 #
 # The secret and a certificate are needed: this is production, which makes nothing up. Keep the secret
 # from run to run, or every token is void. The key must be readable by user 10001. Guests come in
-# with -e DUOLOGUE_AUTH_GUESTS=true. `docker run ... duologue check` looks at the settings only.
+# with -e DUOLOGUE_AUTH_GUESTS=true. Logs are in the volume, too, and on stderr; -e DUOLOGUE_LOG_FOLDER=off
+# leaves it at stderr. `docker run ... duologue check` looks at the settings only.
 
 FROM rust:1.95-slim-bookworm AS builder
 # aws-lc is built with cmake and a C compiler; clang and libclang are for where its bindings are made anew.
@@ -37,6 +38,7 @@ COPY LICENSE /usr/share/doc/duologue/LICENSE
 # 3443 and not 443: ports below 1024 are not for a user like this one. Map them with -p.
 ENV NODE_ENV=production \
     DUOLOGUE_SERVER_DATA=/data \
+    DUOLOGUE_LOG_FOLDER=/data/logs \
     DUOLOGUE_LISTEN_HTTP=0.0.0.0:3001 \
     DUOLOGUE_LISTEN_HTTPS=0.0.0.0:3443 \
     DUOLOGUE_LISTEN_QUIC=0.0.0.0:3443

@@ -4,17 +4,15 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
 use duologue::config::{self, Config};
 use duologue::load;
+use duologue::logs;
+use duologue::moving;
 use duologue::place::Places;
 use duologue::server::Server;
 use duologue::terminal;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 /// A realtime server for conversations between two people.
 #[derive(Parser)]
@@ -37,6 +35,9 @@ enum Command {
     Chat(terminal::Options),
     /// Lets many pairs talk to a server, and checks what it promises for each message.
     Load(load::Options),
+    /// Accounts of another backend.
+    #[command(subcommand)]
+    Users(moving::Command),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +64,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None | Some(Command::Serve) => serve(config()?),
         Some(Command::Chat(options)) => Ok(runtime()?.block_on(terminal::run(options))?),
         Some(Command::Load(options)) => load(options),
+        Some(Command::Users(command)) => Ok(runtime()?.block_on(moving::run(command, &config()?))?),
         Some(Command::Check) => {
             let config = config()?;
             config.warnings.iter().for_each(|warning| println!("warning: {warning}"));
@@ -89,9 +91,8 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 fn serve(config: Config) -> anyhow::Result<()> {
-    let filter: Targets = config.log.level.parse().context("log.level")?;
-    let output = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(filter).with(output).init();
+    // Dropped last: what is said until the end is written.
+    let _logs = logs::start(&config.log)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;

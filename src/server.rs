@@ -201,10 +201,23 @@ impl Server {
             let stopping = stopping.clone();
             tasks.spawn(async move { places.keep_fresh(stopping).await });
         }
+        if let Some(after) = config.forget_after {
+            let (chat, stopping) = (chat.clone(), stopping.clone());
+            tasks.spawn(async move { chat.keep_forgetting(after, stopping).await });
+        }
         if let Some(certificates) = certificates {
             tasks.spawn(keep_renewing(certificates, stopping.clone()));
         }
 
+        let listens = |address: Option<SocketAddr>| address.map_or_else(|| "off".to_owned(), |it| it.to_string());
+        let Addresses { http, https, quic: udp } = addresses;
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            http = listens(http),
+            https = listens(https),
+            quic = listens(udp),
+            "started"
+        );
         stop.await;
         info!("stopping: clients are told, what is queued is written");
         draining.store(true, Ordering::Relaxed);

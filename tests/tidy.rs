@@ -20,15 +20,17 @@ const LAWS: &[(&str, &[&str])] = &[
     ("tls", &["config"]),
     ("auth", &["config", "protocol"]),
     ("store", &["config", "protocol"]),
+    ("logs", &["config"]),
     ("chat", &["auth", "config", "hub", "media", "outbox", "place", "protocol", "store"]),
     ("session", &["auth", "chat", "config", "hub", "outbox", "protocol"]),
     ("transport", &["config", "hub", "outbox", "protocol", "session", "tls"]),
-    ("rest", &["auth", "chat", "config", "media", "protocol", "tls"]),
+    ("rest", &["auth", "chat", "config", "logs", "media", "protocol", "tls"]),
     ("client", &["hub", "protocol", "tls", "transport"]),
     ("server", &["chat", "config", "place", "rest", "session", "store", "tls", "transport"]),
     ("load", &["client", "hub", "protocol"]),
     ("terminal", &["client", "hub", "protocol"]),
-    ("main", &["config", "load", "place", "server", "terminal"]),
+    ("moving", &["auth", "chat", "config", "protocol", "store"]),
+    ("main", &["config", "load", "logs", "moving", "place", "server", "terminal"]),
 ];
 
 /// Words that only these modules may say: the libraries of the doors, and the environment.

@@ -1,5 +1,7 @@
 //! Passwords: argon2id on one thread of its own, behind a short queue, so that a flood of logins
 //! costs one core and not the service.
+//!
+//! Hashes that Node backends keep (bcrypt: `$2a$`, `$2b$`, `$2y$`) are verified, and never made.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
@@ -17,6 +19,11 @@ const LANES: u32 = 1;
 const QUEUE: usize = 32;
 /// Longest wait for an answer, the hash itself included.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// The costs of a bcrypt hash that is verified: of each, the time is twice that of the one before. 14 takes
+/// about a second of the one thread, and 15 would not end before the deadline.
+const FOREIGN_COSTS: std::ops::RangeInclusive<u32> = 4..=14;
+/// Bytes of a password that bcrypt looks at; what comes after does not count.
+pub const FOREIGN_BYTES: usize = 72;
 /// Length of a password, in characters.
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
 /// The commonest passwords of 8 and more characters, refused.
@@ -48,6 +55,27 @@ pub fn weakness(password: &str) -> Option<(&'static str, String)> {
 /// Those that are refused, in small letters.
 pub fn common() -> impl Iterator<Item = &'static str> {
     COMMON.lines()
+}
+
+/// Whether a hash is another backend's: good to log in with, and better made anew.
+pub fn is_foreign(hash: &str) -> bool {
+    ["$2a$", "$2b$", "$2y$"].iter().any(|kind| hash.starts_with(kind))
+}
+
+/// Why nobody could log in with this hash; `None`: they could.
+pub fn unusable(hash: &str) -> Option<String> {
+    if !is_foreign(hash) {
+        let ours = hash.starts_with("$argon2id$") && PasswordHash::new(hash).is_ok();
+        return (!ours).then(|| "is no bcrypt hash ($2a$, $2b$ or $2y$) and no argon2id hash".to_owned());
+    }
+    let (least, most) = (FOREIGN_COSTS.start(), FOREIGN_COSTS.end());
+    match hash.parse::<bcrypt::HashParts>() {
+        Err(_) => Some("begins as a bcrypt hash, but is none".to_owned()),
+        Ok(parts) if !FOREIGN_COSTS.contains(&parts.get_cost()) => {
+            Some(format!("is a bcrypt hash of cost {}; {least} to {most} are verified", parts.get_cost()))
+        }
+        Ok(_) => None,
+    }
 }
 
 /// The thread that hashes. Clones send to the same.
@@ -119,8 +147,12 @@ fn work(queue: &Receiver<Job>) {
             }
             Task::Verify(password, known, answer) => {
                 let text = known.as_deref().unwrap_or(&dummy);
-                let matches = PasswordHash::new(text)
-                    .is_ok_and(|parsed| argon.verify_password(password.as_bytes(), &parsed).is_ok());
+                let matches = if is_foreign(text) {
+                    unusable(text).is_none() && bcrypt::verify(&password, text).unwrap_or(false)
+                } else {
+                    PasswordHash::new(text)
+                        .is_ok_and(|parsed| argon.verify_password(password.as_bytes(), &parsed).is_ok())
+                };
                 let _ = answer.send(matches && known.is_some());
             }
         }
@@ -144,6 +176,44 @@ mod tests {
         assert_eq!(hasher.verify("password123".into(), Some(hash)).await, Ok(false));
         assert_eq!(hasher.verify("a password that nobody has".into(), None).await, Ok(false));
         assert_eq!(hasher.verify("x".into(), Some("no PHC string".into())).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn hashes_of_node_backends_are_verified() {
+        let hasher = Hasher::start().unwrap();
+        // Made by npm's bcrypt 6 and bcryptjs 3, of "Password123" and of 80 bytes.
+        let long = "x".repeat(80);
+        for (password, hash) in [
+            ("Password123", "$2b$10$ap399CPFWNI.ZAoI8eJ1Q.qT7roR93SRMhy3EpM7cYG3TmlDL4b2y"),
+            ("Password123", "$2a$10$1QtT3/linis9u4/F5uVk8uyzjZ02q1pPIeUKRk702fIOMAosJ9mLi"),
+            ("Pässwörd123", "$2b$04$6GiqIQp0oCygOSzJs65BK.Ml3lyuvsDYcchT5BjoItdVG2wWndPiG"),
+            (&long, "$2b$04$DBHFWtpo5SKl8mOofnA78evIDFlk5eS8lHp1/fJd/WEXBIksNvu32"),
+        ] {
+            assert!(is_foreign(hash) && unusable(hash).is_none(), "{hash}");
+            assert_eq!(hasher.verify(password.into(), Some(hash.into())).await, Ok(true), "{hash}");
+            assert_eq!(hasher.verify("password123".into(), Some(hash.into())).await, Ok(false), "{hash}");
+            let as_y = hash.replacen("$2b$", "$2y$", 1).replacen("$2a$", "$2y$", 1);
+            assert_eq!(hasher.verify(password.into(), Some(as_y)).await, Ok(true), "the same as PHP writes it");
+        }
+        let (_, rest) = "$2b$10$ap399CPFWNI.ZAoI8eJ1Q.qT7roR93SRMhy3EpM7cYG3TmlDL4b2y".split_at(6);
+        for (bad, says) in [
+            (format!("$2b$15{rest}"), "cost 15; 4 to 14"),
+            (format!("$2b$31{rest}"), "cost 31; 4 to 14"),
+            (format!("$2b$03{rest}"), "cost 3; 4 to 14"),
+            ("$2b$10$short".into(), "but is none"),
+            ("$2x$10$abc".into(), "no bcrypt hash"),
+            ("Password123".into(), "no bcrypt hash"),
+            ("$argon2id$...".into(), "no bcrypt hash"),
+            ("".into(), "no bcrypt hash"),
+        ] {
+            let why = unusable(&bad).unwrap_or_else(|| panic!("{bad} was taken"));
+            assert!(why.contains(says) && !why.contains(rest), "{why}");
+            let asked = Instant::now();
+            assert_eq!(hasher.verify("Password123".into(), Some(bad.clone())).await, Ok(false), "{bad}");
+            assert!(asked.elapsed() < Duration::from_secs(1), "refused without the work: {bad}");
+        }
+        let ours = hasher.hash("Password123".into()).await.unwrap();
+        assert!(!is_foreign(&ours) && unusable(&ours).is_none());
     }
 
     #[tokio::test]

@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use serde::Serialize;
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, info, warn};
 
 use crate::auth::password::{self, Hasher};
 use crate::auth::{Identity, token};
@@ -23,6 +25,11 @@ const USERNAME: std::ops::RangeInclusive<usize> = 3..=32;
 const EMAIL: usize = 254;
 /// Longest any call to the store may take before it counts as away.
 const STORE_DEADLINE: Duration = Duration::from_secs(3);
+/// A login that fails says so after this time at the earliest: hashes of a Node backend take longer than
+/// ours, and how long a refusal takes must not tell whose there is.
+const REFUSAL: Duration = Duration::from_millis(400);
+/// An account that is used is noted as seen no more often than this.
+const SEEN_EVERY: Duration = Duration::from_secs(3_600);
 
 const ADJECTIVES: [&str; 24] = [
     "Amber", "Bold", "Bright", "Calm", "Clever", "Coral", "Curious", "Gentle", "Golden", "Honest", "Jolly", "Kind",
@@ -78,6 +85,8 @@ impl From<store::Error> for Error {
         match error {
             store::Error::UsernameTaken => Self::UsernameTaken,
             store::Error::EmailTaken => Self::EmailTaken,
+            // Ids are made here, and are new.
+            store::Error::IdTaken => Self::Unavailable(error),
             store::Error::NoSuchUser => Self::Token(token::Error::UserGone),
             store::Error::Unavailable(_) => Self::Unavailable(error),
         }
@@ -164,6 +173,7 @@ impl Accounts {
         let id = new_user_id(now);
         let user = User { id, username, email, password_hash, created_at: now, last_seen: now };
         within(self.0.store.create_user(user.clone())).await?;
+        info!(user = %id, "an account was made");
         self.enter(account(user), self.0.policy.token_life)
     }
 
@@ -173,12 +183,38 @@ impl Accounts {
     /// [`Error::CredentialsWrong`], after the same time whatever was wrong; [`Error::Busy`],
     /// [`Error::Unavailable`].
     pub async fn login(&self, email: &str, password: &str) -> Result<Entered, Error> {
+        let asked = Instant::now();
         let user = within(self.0.store.user_by_email(email)).await?;
         let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let known = user.as_ref().map(|user| user.id);
         let matches = self.0.hasher.verify(password.to_owned(), hash).await?;
-        let user = user.filter(|_| matches).ok_or(Error::CredentialsWrong)?;
+        let Some(user) = user.filter(|_| matches) else {
+            info!(user = known.map(tracing::field::display), "a login was refused");
+            sleep_until(asked + REFUSAL).await;
+            return Err(Error::CredentialsWrong);
+        };
         within(self.0.store.touch(user.id, SystemTime::now())).await?;
+        if password::is_foreign(&user.password_hash) {
+            self.hash_anew(&user, password).await;
+        }
         self.enter(account(user), self.0.policy.token_life)
+    }
+
+    /// Puts a hash of ours in the place of another backend's. That may fail: the old one goes on.
+    async fn hash_anew(&self, user: &User, password: &str) {
+        // Of longer ones bcrypt has seen the beginning only; what follows may be mistyped.
+        if password.len() > password::FOREIGN_BYTES {
+            return;
+        }
+        let hash = match self.0.hasher.hash(password.to_owned()).await {
+            Ok(hash) => hash,
+            Err(error) => return debug!(user = %user.id, %error, "a password keeps its old hash for now"),
+        };
+        match within(self.0.store.replace_password_hash(user.id, &user.password_hash, hash)).await {
+            Ok(true) => info!(user = %user.id, "a password of another backend was hashed anew"),
+            Ok(false) => {} // Changed meanwhile.
+            Err(error) => warn!(user = %user.id, %error, "a password keeps its old hash for now"),
+        }
     }
 
     /// Lets anyone in under a made-up name, where that is allowed.
@@ -214,7 +250,7 @@ impl Accounts {
         if identity.guest {
             return Ok((identity, expires));
         }
-        let user = within(self.0.store.user(identity.id)).await?.ok_or(token::Error::UserGone)?;
+        let user = self.current(identity.id).await?;
         Ok((Identity { username: user.username, ..identity }, expires))
     }
 
@@ -229,8 +265,32 @@ impl Accounts {
             let created_at = expires.checked_sub(self.0.policy.guest_life).unwrap_or(expires);
             return Ok(Account { id, username, email: None, guest, created_at, last_seen: None });
         }
-        let user = within(self.0.store.user(identity.id)).await?.ok_or(token::Error::UserGone)?;
-        Ok(account(user))
+        Ok(account(self.current(identity.id).await?))
+    }
+
+    /// Someone who shows a token, and so is here.
+    async fn current(&self, id: UserId) -> Result<User, Error> {
+        let user = within(self.0.store.user(id)).await?.ok_or(token::Error::UserGone)?;
+        let now = SystemTime::now();
+        if now.duration_since(user.last_seen).is_ok_and(|since| since >= SEEN_EVERY) {
+            self.seen(id, now).await?;
+        }
+        Ok(user)
+    }
+
+    /// Notes that someone was here.
+    pub(super) async fn seen(&self, id: UserId, now: SystemTime) -> Result<(), Error> {
+        within(self.0.store.touch(id, now)).await
+    }
+
+    /// As the store has it.
+    pub(super) async fn unseen(&self, before: SystemTime, limit: usize) -> Result<Vec<UserId>, Error> {
+        within(self.0.store.unseen(before, limit)).await
+    }
+
+    /// As the store has it.
+    pub(super) async fn forget_unseen(&self, people: Vec<UserId>, before: SystemTime) -> Result<u64, Error> {
+        within(self.0.store.forget_unseen(people, before)).await
     }
 
     /// Notes a device of whoever a token belongs to; a guest's is not kept.
@@ -328,6 +388,11 @@ fn account(user: User) -> Account {
 fn to_millis(time: SystemTime) -> SystemTime {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     SystemTime::UNIX_EPOCH + Duration::from_millis(since.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
+/// What is wrong with an account that comes from elsewhere, by the rules that hold for new ones.
+pub fn problems(username: &str, email: &str) -> Vec<Problem> {
+    username_problem(username).into_iter().chain(email_problem(email)).collect()
 }
 
 fn username_problem(name: &str) -> Option<Problem> {

@@ -11,6 +11,7 @@
 
 pub mod accounts;
 mod carrier;
+mod cleaning;
 mod conversation;
 mod exchange;
 mod files;

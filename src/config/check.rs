@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::raw::{self, Layers};
 use super::{
-    Auth, Config, Environment, Error, Files, Limits, Listen, Log, Matching, Origins, Place, Public, Secret, Session,
-    ShowPlace, Store, Tls, Trusted,
+    Auth, Config, Environment, Error, Files, Limits, Listen, Log, LogFiles, Matching, Origins, Place, Public, Secret,
+    Session, ShowPlace, Store, Tls, Trusted,
 };
 use crate::media::Types;
 
@@ -44,6 +44,7 @@ pub(super) fn check(layers: Layers) -> Result<Config, Error> {
         origins,
         auth,
         store: Store::Sqlite { path: data.join("duologue.sqlite") },
+        forget_after: forget_after(&raw.store)?,
         session: session(&raw.session)?,
         limits: limits(&raw.limits)?,
         matching: matching(&raw.matching)?,
@@ -354,15 +355,45 @@ fn place(raw: &raw::Place) -> Result<Place, Error> {
     Ok(Place { database: raw.database.as_ref().map(PathBuf::from), show })
 }
 
-fn log(raw: &raw::Log) -> Result<Log, Error> {
-    let level = raw.level.clone().unwrap_or_else(|| "info".to_owned());
-    // A bare word is read as a target's name: a misspelt level would silence the rest.
-    let levels = ["off", "error", "warn", "info", "debug", "trace"];
-    let plain = level.split(',').filter(|part| !part.contains('=')).all(|part| levels.contains(&part.trim()));
-    match level.parse::<tracing_subscriber::filter::Targets>() {
-        Ok(_) if plain => Ok(Log { level }),
-        _ => Err(Error::value("log.level", level, "use error, warn, info, debug or trace, or info,duologue=debug")),
+fn forget_after(raw: &raw::Store) -> Result<Option<Duration>, Error> {
+    let Some(days) = raw.forget_after_days else { return Ok(None) };
+    match days {
+        1..=36_500 => Ok(Some(Duration::from_secs(days * 86_400))),
+        _ => Err(Error::value(
+            "store.forget_after_days",
+            days.to_string(),
+            "from 1 to 36500; leave it out to keep all accounts",
+        )),
     }
+}
+
+fn log(raw: &raw::Log) -> Result<Log, Error> {
+    let level = |key: &str, value: &Option<String>| {
+        let level = value.clone().unwrap_or_else(|| "info".to_owned());
+        // A bare word is read as a target's name: a misspelt level would silence the rest.
+        let levels = ["off", "error", "warn", "info", "debug", "trace"];
+        let plain = level.split(',').filter(|part| !part.contains('=')).all(|part| levels.contains(&part.trim()));
+        match level.parse::<tracing_subscriber::filter::Targets>() {
+            Ok(_) if plain => Ok(level),
+            _ => Err(Error::value(key, level, "use error, warn, info, debug or trace, or info,duologue=debug")),
+        }
+    };
+    let (max_bytes, keep) = (raw.max_bytes.unwrap_or(10 * 1024 * 1024), raw.keep.unwrap_or(5));
+    // Less than some hundred lines is no log.
+    let least = 64 * 1024;
+    if max_bytes < least {
+        return Err(Error::value("log.max_bytes", max_bytes.to_string(), format!("at least {least}")));
+    }
+    if keep > 100 {
+        return Err(Error::value("log.keep", keep.to_string(), "at most 100"));
+    }
+    let file_level = level("log.file_level", &raw.file_level)?;
+    let files = match raw.folder.as_deref().unwrap_or("logs") {
+        "" => return Err(Error::value("log.folder", "", "name a folder, or off for no files")),
+        "off" => None,
+        folder => Some(LogFiles { folder: folder.into(), level: file_level, max_bytes, keep }),
+    };
+    Ok(Log { level: level("log.level", &raw.level)?, files })
 }
 
 fn size(key: &str, value: u64) -> Result<usize, Error> {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::proxies::{Trusted, client_address};
 pub use self::settings::{
-    Auth, Config, Environment, Files, Limits, Listen, Log, Matching, Origins, Place, Public, Secret, Session,
+    Auth, Config, Environment, Files, Limits, Listen, Log, LogFiles, Matching, Origins, Place, Public, Secret, Session,
     ShowPlace, Store, Tls,
 };
 

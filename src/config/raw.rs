@@ -58,7 +58,8 @@ section!(Files {
     buffer_bytes: u64,
 });
 section!(Place { database: String, show: String });
-section!(Log { level: String });
+section!(Store { forget_after_days: u64 });
+section!(Log { level: String, folder: String, file_level: String, max_bytes: u64, keep: u32 });
 
 macro_rules! raw {
     ($($name:ident: $section:ident,)*) => {
@@ -73,7 +74,7 @@ macro_rules! raw {
 }
 
 raw! {
-    server: Server, listen: Listen, public: Public, tls: Tls, origins: Origins, auth: Auth,
+    server: Server, listen: Listen, public: Public, tls: Tls, origins: Origins, auth: Auth, store: Store,
     session: Session, limits: Limits, matching: Matching, files: Files, place: Place, log: Log,
 }
 

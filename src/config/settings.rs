@@ -27,6 +27,8 @@ pub struct Config {
     pub auth: Auth,
     /// Where accounts are kept.
     pub store: Store,
+    /// Accounts not seen for so long are deleted; `None`: never.
+    pub forget_after: Option<Duration>,
     /// Deadlines and sizes of a session.
     pub session: Session,
     /// Rates.
@@ -315,6 +317,21 @@ pub enum ShowPlace {
 /// Logging.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// As tracing's `Targets` reads it: `info`, or `info,duologue=debug`.
+    /// What is said on stderr, as tracing's `Targets` reads it: `info`, or `info,duologue=debug`.
     pub level: String,
+    /// Lines in files; `None`: none.
+    pub files: Option<LogFiles>,
+}
+
+/// Lines in files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFiles {
+    /// The folder of `combined.log` and `error.log`.
+    pub folder: PathBuf,
+    /// What is said in `combined.log`, written as [`Log::level`].
+    pub level: String,
+    /// Size over which a file begins anew, bytes.
+    pub max_bytes: u64,
+    /// How many older ones of each are kept.
+    pub keep: u32,
 }

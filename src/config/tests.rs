@@ -123,6 +123,11 @@ fn a_value_that_makes_no_sense_is_named_with_its_remedy() {
         ("DUOLOGUE_MATCHING_AVOID_LAST", "17", &["matching.avoid_last", "at most 16"]),
         ("DUOLOGUE_PLACE_SHOW", "street", &["place.show", "street", "country, city or nothing"]),
         ("DUOLOGUE_LOG_LEVEL", "duologue=loud", &["log.level", "duologue=loud", "debug"]),
+        ("DUOLOGUE_LOG_FILE_LEVEL", "loud", &["log.file_level", "loud", "debug"]),
+        ("DUOLOGUE_LOG_FOLDER", "", &["log.folder", "off"]),
+        ("DUOLOGUE_LOG_MAX_BYTES", "1", &["log.max_bytes", "at least 65536"]),
+        ("DUOLOGUE_LOG_KEEP", "101", &["log.keep", "101", "at most 100"]),
+        ("DUOLOGUE_STORE_FORGET_AFTER_DAYS", "0", &["store.forget_after_days", "1 to 36500"]),
         ("DUOLOGUE_PUBLIC_HOST", "https://chat.example", &["public.host", "without scheme"]),
         ("DUOLOGUE_TLS_KEY", "key.pem", &["tls.certificate", "must be too"]),
         ("DUOLOGUE_TLS_CERTIFICATE", "chain.pem", &["tls.key", "must be too"]),
@@ -193,6 +198,29 @@ fn the_original_names_and_forms_are_understood() {
     let absent =
         with(&[("MONGODB_URI", "mongodb://x"), ("REDIS_URL", "redis://x"), ("REDIS_URL", "redis://y")]).unwrap();
     assert_eq!(absent.warnings.len(), 2, "said once each: {:?}", absent.warnings);
+}
+
+#[test]
+fn an_env_file_of_the_original_starts() {
+    let theirs = [
+        ("PORT", "3001"),
+        ("CORS_ORIGIN", "http://localhost:3000"),
+        ("MONGODB_URI", "mongodb://localhost:27017/chat"),
+        ("JWT_SECRET", "your-secret-key"),
+        ("JWT_EXPIRES_IN", "7d"),
+        ("REDIS_URL", "redis://localhost:6379"),
+        ("MAX_FILE_SIZE", "10485760"),
+        ("MAX_VOICE_DURATION", "300"),
+    ];
+    let development = with(&[&theirs[..], &[("NODE_ENV", "development")]].concat()).unwrap();
+    assert_eq!(development.warnings.len(), 3, "{:?}", development.warnings);
+    // What docs/migrating.md says of production, one after the other.
+    let mut so_far = [&theirs[..], &[("NODE_ENV", "production")]].concat();
+    assert_says(&with(&so_far).unwrap_err(), &["tls.certificate", "listen.https and listen.quic to off"]);
+    so_far.extend([("DUOLOGUE_LISTEN_HTTPS", "off"), ("DUOLOGUE_LISTEN_QUIC", "off")]);
+    assert_says(&with(&so_far).unwrap_err(), &["JWT_SECRET", "at least 32 bytes", "openssl rand -hex 32"]);
+    so_far.extend([("JWT_SECRET", SECRET), ("DUOLOGUE_LISTEN_HTTP", "0.0.0.0:3001")]);
+    assert_eq!(with(&so_far).unwrap().listen.http, Some("0.0.0.0:3001".parse().unwrap()));
 }
 
 #[test]

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
 use axum::http::header::{HeaderName, HeaderValue};
+use tracing::info;
+
+use crate::logs::truncated;
 
 /// Most addresses that one limit remembers. One more, and the one whose window began first is
 /// forgotten: whoever has so many is not held by a limit on addresses.
@@ -43,6 +46,8 @@ struct Table {
 struct Window {
     began: Instant,
     used: u32,
+    /// The log has it that it is used up.
+    told: bool,
 }
 
 /// Where an address stands.
@@ -71,6 +76,10 @@ impl Rate {
             table.forget_ended(now, self.0.window);
             let window = table.window(address, now);
             if window.used >= self.0.most {
+                // Once for each window: a flood of requests must not become a flood of lines.
+                if !std::mem::replace(&mut window.told, true) {
+                    info!(address = %truncated(address), most = self.0.most, "a rate limit was hit");
+                }
                 return Err(self.standing(window, now));
             }
             window.used += 1;
@@ -110,7 +119,7 @@ impl Table {
             }
             self.order.push_back((now, address));
         }
-        self.windows.entry(address).or_insert(Window { began: now, used: 0 })
+        self.windows.entry(address).or_insert(Window { began: now, used: 0, told: false })
     }
 }
 
@@ -142,7 +151,7 @@ impl Permit {
     /// Where its address stands now, whether this one counts or not.
     pub(super) fn standing(self, now: Instant) -> Standing {
         self.give_back();
-        let whole = Window { began: now, used: 0 };
+        let whole = Window { began: now, used: 0, told: false };
         let table = self.rate.table();
         self.rate.standing(table.windows.get(&self.address).unwrap_or(&whole), now)
     }

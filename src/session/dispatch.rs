@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
+use tracing::info;
 
 use super::core::Core;
 use super::limits::Verdict;
@@ -82,6 +83,10 @@ fn judged(core: &Core, verdict: Verdict, event: Option<String>) -> Result<(), Re
     let refusal = match verdict {
         Verdict::Pass => return Ok(()),
         Verdict::Refuse(wait) => {
+            // Once for each time that someone is too fast, not for each event.
+            if core.limits.refused_first() {
+                info!("a rate limit was hit");
+            }
             Refusal::new(ErrorCode::TooFast, "That was too fast. Wait a moment, then try again.").retry_after(wait)
         }
         Verdict::Close(wait) => {

@@ -68,6 +68,11 @@ impl Limits {
         charge(buckets, &mut self.refused, now)
     }
 
+    /// Whether the last refusal is the first after something passed.
+    pub(super) fn refused_first(&self) -> bool {
+        self.refused == 1
+    }
+
     /// A frame that is no event: it costs as much as one.
     pub(super) fn judge_unreadable(&mut self, now: Instant) -> Verdict {
         charge(&mut [&mut self.events], &mut self.refused, now)

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::info;
 
 use super::core::{Core, public};
 use super::limits::Limits;
@@ -72,6 +73,7 @@ pub(super) struct Entry {
     /// Of a session whose client cannot show its key.
     grace: Option<Grace>,
     outbox: Outbox,
+    begun: Instant,
     slot: Mutex<Slot>,
     /// Rung when the slot changes.
     changed: Notify,
@@ -166,6 +168,7 @@ impl Sessions {
             device,
             grace,
             outbox: outbox.clone(),
+            begun: Instant::now(),
             slot: Mutex::new(Slot::Running(wanted.clone())),
             changed: Notify::new(),
         });
@@ -230,6 +233,10 @@ impl Sessions {
         entry.over();
         self.register().remove(entry);
         self.note_departure(entry);
+        let closing = entry.outbox.closing().map(|closing| closing.reason.clone());
+        let reason = closing.unwrap_or_else(|| why.map_or_else(String::new, |why| format!("{why:?}").to_lowercase()));
+        let seconds = entry.begun.elapsed().as_secs();
+        info!(session = %entry.id, user = %entry.user, reason, seconds, "session ended");
     }
 
     /// Keeps why a session ends, if that is worth telling.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, info_span};
+use tracing::{Instrument, debug, info, info_span};
 
 use super::carry::carry;
 use super::core::Core;
@@ -53,14 +53,21 @@ impl Sessions {
         let begun = timeout(self.0.settings.session.hello_timeout, self.begin_or_resume(&mut reader, grace, peer));
         let (held, established) = match begun.await {
             Ok(Ok(begun)) => begun,
-            Ok(Err(Refused::Say(closing))) => return part(reader, writer, &closing).await,
+            Ok(Err(Refused::Say(closing))) => {
+                info!(?door, reason = closing.reason, "a client was not let in");
+                return part(reader, writer, &closing).await;
+            }
             Ok(Err(Refused::Gone)) => return,
             Err(_late) => return part(reader, writer, &Closing::new(CloseReason::HelloTimeout)).await,
         };
         let span = info_span!("session", id = %held.entry.id, user = %held.core.identity.id, ?door);
         async {
             held.core.participant.linked(door);
-            debug!(resumed = established.resumed, "link established");
+            if established.resumed {
+                debug!("link established");
+            } else {
+                info!("session began");
+            }
             let hello = Batch::of(&ServerEvent::Established(established));
             let greeted = write(writer.send(&hello), self.0.settings.session.write_timeout).await;
             self.run(held, reader, writer, streams, greeted).await;
@@ -267,7 +274,6 @@ impl Sessions {
         // Before it is gone: a client that asks in this moment is told why, too.
         self.remember(entry, outbox.closing().is_none().then_some(Lost::Expired));
         if entry.give_up(&taken) {
-            debug!("nobody came back; the session ends");
             self.close(entry, outbox.closing().is_none().then_some(Lost::Expired));
         }
     }

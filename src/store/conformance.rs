@@ -48,6 +48,9 @@ pub(super) async fn run(store: Arc<dyn Store>) -> User {
     assert!(store.delete_user(gone.id).await.unwrap());
     assert!(!store.delete_user(gone.id).await.unwrap(), "only once");
     assert_eq!(store.count_users().await.unwrap(), before - 1);
+    hashes_are_replaced_once(&*store, &ada).await;
+    imports_are_whole_or_nothing(&*store, &ada).await;
+    only_the_unseen_are_forgotten(&*store).await;
     store.create_user(User { id: user("x").id, ..gone }).await.expect("the name is free again");
     ada
 }
@@ -88,4 +91,63 @@ async fn devices(store: &dyn Store, owner: &User) {
     let known = store.devices(owner.id).await.unwrap();
     assert_eq!((known.len(), &known[0]), (MAX_DEVICES, &again), "known already");
     assert!(matches!(store.remember_device(user("x").id, device(0)).await, Err(Error::NoSuchUser)));
+}
+
+async fn hashes_are_replaced_once(store: &dyn Store, owner: &User) {
+    let (old, new) = (owner.password_hash.as_str(), "$argon2id$new");
+    assert!(!store.replace_password_hash(owner.id, "another", "x".into()).await.unwrap(), "not theirs");
+    assert!(!store.replace_password_hash(user("x").id, old, "x".into()).await.unwrap(), "nobody");
+    assert!(store.replace_password_hash(owner.id, old, new.into()).await.unwrap());
+    assert!(!store.replace_password_hash(owner.id, old, "x".into()).await.unwrap(), "theirs no more");
+    assert_eq!(store.user(owner.id).await.unwrap().unwrap().password_hash, new);
+    assert!(store.replace_password_hash(owner.id, new, old.into()).await.unwrap(), "as it was");
+}
+
+async fn imports_are_whole_or_nothing(store: &dyn Store, there: &User) {
+    let before = store.count_users().await.unwrap();
+    let (one, two) = (user("Imported1"), user("Imported2"));
+    let clashing = vec![
+        one.clone(),
+        User { id: there.id, ..user("Imported3") },
+        User { username: "ADA".into(), ..user("Imported4") },
+        two.clone(),
+        User { email: "imported1@EXAMPLE.org".into(), ..user("Imported5") },
+    ];
+    let clashes = store.import_users(clashing, true).await.unwrap();
+    assert!(
+        matches!(clashes[..], [(1, Error::IdTaken), (2, Error::UsernameTaken), (4, Error::EmailTaken)]),
+        "{clashes:?}"
+    );
+    assert_eq!(store.count_users().await.unwrap(), before, "nothing is half done");
+    let both = vec![one.clone(), two.clone()];
+    assert!(store.import_users(both.clone(), false).await.unwrap().is_empty());
+    assert_eq!(store.count_users().await.unwrap(), before, "only tried");
+    assert!(store.import_users(both, true).await.unwrap().is_empty());
+    for user in [one, two] {
+        assert_eq!(store.user(user.id).await.unwrap().as_ref(), Some(&user), "as it was given");
+        assert!(store.delete_user(user.id).await.unwrap());
+    }
+}
+
+async fn only_the_unseen_are_forgotten(store: &dyn Store) {
+    let day = Duration::from_secs(86_400);
+    let seen = |name: &str, days: u32| User { last_seen: UNIX_EPOCH + day * days, ..user(name) };
+    let (oldest, older, back, fresh) = (seen("Oldest", 1), seen("Older", 2), seen("Back", 3), seen("Fresh", 5));
+    for user in [&back, &oldest, &fresh, &older] {
+        store.create_user(user.clone()).await.unwrap();
+    }
+    let device = Device { id: "d".into(), name: "n".into(), platform: "p".into(), last_seen: back.last_seen };
+    store.remember_device(older.id, device).await.unwrap();
+    let before = UNIX_EPOCH + day * 5;
+    assert_eq!(store.unseen(before, 2).await.unwrap(), [oldest.id, older.id], "longest first, and no more");
+    assert_eq!(store.unseen(before, 9).await.unwrap(), [oldest.id, older.id, back.id], "not who was here just then");
+    // Someone comes back between the question and the deed.
+    store.touch(back.id, before).await.unwrap();
+    let people = vec![oldest.id, older.id, back.id, fresh.id, user("x").id];
+    assert_eq!(store.forget_unseen(people, before).await.unwrap(), 2);
+    assert!(store.user(older.id).await.unwrap().is_none() && store.devices(older.id).await.unwrap().is_empty());
+    for stays in [&back, &fresh] {
+        assert!(store.user(stays.id).await.unwrap().is_some());
+        assert!(store.delete_user(stays.id).await.unwrap());
+    }
 }

@@ -30,6 +30,9 @@ pub enum Error {
     /// Someone has this address, in whatever case.
     #[error("This email address is registered already.")]
     EmailTaken,
+    /// There is an account of this id.
+    #[error("An account of this id is there already.")]
+    IdTaken,
     /// There is no such person.
     #[error("There is no such user.")]
     NoSuchUser,
@@ -47,7 +50,7 @@ pub struct User {
     pub username: String,
     /// As they wrote it.
     pub email: String,
-    /// A PHC string.
+    /// A PHC string, or what a Node backend kept: see [`auth::password`](crate::auth::password).
     pub password_hash: String,
     /// When it was made, to the millisecond.
     pub created_at: SystemTime,
@@ -85,6 +88,17 @@ pub trait Store: Send + Sync {
     fn remember_device(&self, id: UserId, device: Device) -> BoxFuture<'_, Result<(), Error>>;
     /// A person's devices, newest first.
     fn devices(&self, id: UserId) -> BoxFuture<'_, Result<Vec<Device>, Error>>;
+    /// Puts another hash in the place of `old`. False: there is no such person, or theirs is not `old` any
+    /// more.
+    fn replace_password_hash(&self, id: UserId, old: &str, new: String) -> BoxFuture<'_, Result<bool, Error>>;
+    /// Keeps all of these accounts, or none: if any clashes with one that is there, or with one before it in
+    /// the list, and where `keep` is not set. Yields those that clash, by their place in the list, and why.
+    fn import_users(&self, users: Vec<User>, keep: bool) -> BoxFuture<'_, Result<Vec<(usize, Error)>, Error>>;
+    /// People who were last here before this moment, at most so many, who was not here for longest first.
+    fn unseen(&self, before: SystemTime, limit: usize) -> BoxFuture<'_, Result<Vec<UserId>, Error>>;
+    /// Forgets those of these people who were last here before this moment, and all that belongs to them;
+    /// yields how many. Who was here meanwhile stays.
+    fn forget_unseen(&self, people: Vec<UserId>, before: SystemTime) -> BoxFuture<'_, Result<u64, Error>>;
     /// Forgets an account and all that belongs to it. False: there was none.
     fn delete_user(&self, id: UserId) -> BoxFuture<'_, Result<bool, Error>>;
     /// Whether the store can be reached.

@@ -12,7 +12,8 @@ use super::{Device, Error, MAX_DEVICES, Store, User, folded};
 use crate::protocol::UserId;
 
 /// The schema, as steps: `PRAGMA user_version` says how many a file has seen.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE users (
         id BLOB PRIMARY KEY,
         username TEXT NOT NULL,
@@ -31,7 +32,10 @@ const STEPS: [&str; 1] = ["
         last_seen INTEGER NOT NULL,
         PRIMARY KEY (user, id)
     ) WITHOUT ROWID;
-"];
+",
+    // For those who were not here for long.
+    "CREATE INDEX users_last_seen ON users (last_seen);",
+];
 /// How long a statement waits for another process that holds the file (a backup, say).
 const BUSY: Duration = Duration::from_secs(2);
 const USER: &str = "SELECT id, username, email, password_hash, created_at, last_seen FROM users";
@@ -78,21 +82,7 @@ fn prepare(connection: &mut Blocking) -> rusqlite::Result<()> {
 
 impl Store for Sqlite {
     fn create_user(&self, user: User) -> BoxFuture<'_, Result<(), Error>> {
-        let insert = move |connection: &mut Blocking| {
-            connection
-                .prepare_cached("INSERT INTO users VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
-                .execute(params![
-                    user.id.as_bytes(),
-                    user.username,
-                    folded(&user.username),
-                    user.email,
-                    folded(&user.email),
-                    user.password_hash,
-                    millis(user.created_at),
-                    millis(user.last_seen),
-                ])
-                .map(drop)
-        };
+        let insert = move |connection: &mut Blocking| insert(connection, &user);
         self.call(insert).boxed()
     }
 
@@ -160,6 +150,62 @@ impl Store for Sqlite {
         self.call(list).boxed()
     }
 
+    fn replace_password_hash(&self, id: UserId, old: &str, new: String) -> BoxFuture<'_, Result<bool, Error>> {
+        let old = old.to_owned();
+        let replace = move |connection: &mut Blocking| {
+            let sql = "UPDATE users SET password_hash = ?3 WHERE id = ?1 AND password_hash = ?2";
+            connection.prepare_cached(sql)?.execute(params![id.as_bytes(), old, new])
+        };
+        self.call(replace).map(|replaced| Ok(replaced? == 1)).boxed()
+    }
+
+    fn import_users(&self, users: Vec<User>, keep: bool) -> BoxFuture<'_, Result<Vec<(usize, Error)>, Error>> {
+        let import = move |connection: &mut Blocking| {
+            // Undone when it is dropped.
+            let transaction = connection.transaction()?;
+            let mut clashes = Vec::new();
+            for (place, user) in users.iter().enumerate() {
+                match insert(&transaction, user).map_err(refined) {
+                    Ok(()) => {}
+                    Err(Error::Unavailable(error)) => return Ok(Err(Error::Unavailable(error))),
+                    Err(clash) => clashes.push((place, clash)),
+                }
+            }
+            if keep && clashes.is_empty() {
+                transaction.commit()?;
+            }
+            Ok(Ok(clashes))
+        };
+        self.call(import).map(|outcome| outcome?).boxed()
+    }
+
+    fn unseen(&self, before: SystemTime, limit: usize) -> BoxFuture<'_, Result<Vec<UserId>, Error>> {
+        let list = move |connection: &mut Blocking| {
+            let sql = "SELECT id FROM users WHERE last_seen < ?1 ORDER BY last_seen LIMIT ?2";
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            connection
+                .prepare_cached(sql)?
+                .query_map(params![millis(before), limit], |row| Ok(UserId::from_bytes(row.get(0)?)))?
+                .collect()
+        };
+        self.call(list).boxed()
+    }
+
+    fn forget_unseen(&self, people: Vec<UserId>, before: SystemTime) -> BoxFuture<'_, Result<u64, Error>> {
+        let forget = move |connection: &mut Blocking| {
+            let transaction = connection.transaction()?;
+            let mut forgotten = 0;
+            for id in people {
+                forgotten += transaction
+                    .prepare_cached("DELETE FROM users WHERE id = ?1 AND last_seen < ?2")?
+                    .execute(params![id.as_bytes(), millis(before)])?;
+            }
+            transaction.commit()?;
+            Ok(forgotten as u64)
+        };
+        self.call(forget).boxed()
+    }
+
     fn delete_user(&self, id: UserId) -> BoxFuture<'_, Result<bool, Error>> {
         let delete =
             move |connection: &mut Blocking| connection.execute("DELETE FROM users WHERE id = ?1", [id.as_bytes()]);
@@ -169,6 +215,22 @@ impl Store for Sqlite {
     fn ping(&self) -> BoxFuture<'_, Result<(), Error>> {
         self.call(|connection| connection.query_row("SELECT 1", [], |_| Ok(()))).boxed()
     }
+}
+
+fn insert(connection: &Blocking, user: &User) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO users VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+        .execute(params![
+            user.id.as_bytes(),
+            user.username,
+            folded(&user.username),
+            user.email,
+            folded(&user.email),
+            user.password_hash,
+            millis(user.created_at),
+            millis(user.last_seen),
+        ])
+        .map(drop)
 }
 
 fn user(row: &Row<'_>) -> rusqlite::Result<User> {
@@ -188,6 +250,7 @@ fn refined(error: rusqlite::Error) -> Error {
         match failure.extended_code {
             ffi::SQLITE_CONSTRAINT_UNIQUE if message.contains("username_folded") => return Error::UsernameTaken,
             ffi::SQLITE_CONSTRAINT_UNIQUE if message.contains("email_folded") => return Error::EmailTaken,
+            ffi::SQLITE_CONSTRAINT_PRIMARYKEY if message.contains("users.id") => return Error::IdTaken,
             ffi::SQLITE_CONSTRAINT_FOREIGNKEY => return Error::NoSuchUser,
             _ => {}
         }
