@@ -11,6 +11,7 @@ mod http_files_refused;
 mod presence;
 mod rest;
 mod scenarios;
+mod secrets;
 mod sessions;
 mod terminal;
 mod world;
