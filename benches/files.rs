@@ -73,7 +73,7 @@ fn settings(folder: &Path) -> Vec<(String, String)> {
         ("DUOLOGUE_LISTEN_HTTPS", "off".into()),
         ("DUOLOGUE_LISTEN_QUIC", "127.0.0.1:0".into()),
         ("DUOLOGUE_LIMITS_EVENTS_PER_MINUTE", "1000000".into()),
-        ("DUOLOGUE_LIMITS_AUTH_PER_QUARTER_HOUR", "1000000".into()),
+        ("DUOLOGUE_LIMITS_REQUESTS_PER_QUARTER_HOUR", "1000000".into()),
         ("DUOLOGUE_LIMITS_MATCHES_PER_MINUTE", "1000000".into()),
         ("DUOLOGUE_FILES_MAX_BYTES", WHOLE.to_string()),
     ];

@@ -147,7 +147,7 @@ impl Server {
         let draining = Arc::new(AtomicBool::new(false));
         let origins = Arc::new(config.origins.clone());
 
-        let router = rest::router(rest::State {
+        let state = rest::State {
             chat: chat.clone(),
             config: Arc::clone(&config),
             certificates: certificates.clone(),
@@ -158,14 +158,15 @@ impl Server {
                 quic: addresses.quic.map(|address| address.port()),
             },
             draining: Arc::clone(&draining),
-        });
+        };
+        let router = rest::router(state.clone());
         let (socketio, polling) = SocketIoDoor::open(
             sessions.clone(),
             Arc::clone(&origins),
             config.public.clone(),
             config.limits.trusted_proxies.clone(),
         );
-        let polling = rest::dressed(polling, config.origins.clone());
+        let polling = rest::dressed(polling, state);
         let router = realtime(sessions.clone(), Arc::clone(&origins), config.limits.trusted_proxies.clone())
             .merge(polling)
             .merge(router);

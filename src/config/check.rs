@@ -278,6 +278,11 @@ fn limits(raw: &raw::Limits) -> Result<Limits, Error> {
             usual.candidates_per_minute,
         )?,
         uploads_per_hour: rate("limits.uploads_per_hour", raw.uploads_per_hour, usual.uploads_per_hour)?,
+        handshakes_per_minute: rate(
+            "limits.handshakes_per_minute",
+            raw.handshakes_per_minute,
+            usual.handshakes_per_minute,
+        )?,
         auth_per_quarter_hour: rate(
             "limits.auth_per_quarter_hour",
             raw.auth_per_quarter_hour,

@@ -40,6 +40,7 @@ section!(Limits {
     typing_per_minute: u32,
     candidates_per_minute: u32,
     uploads_per_hour: u32,
+    handshakes_per_minute: u32,
     auth_per_quarter_hour: u32,
     requests_per_quarter_hour: u32,
     trusted_proxies: Vec<String>,

@@ -211,6 +211,8 @@ pub struct Limits {
     pub candidates_per_minute: u32,
     /// Files that one address may offer over HTTP in an hour.
     pub uploads_per_hour: u32,
+    /// Connections of Socket.IO that one address may open in a minute.
+    pub handshakes_per_minute: u32,
     /// Registrations, logins and guests that one address may ask for in 15 minutes.
     pub auth_per_quarter_hour: u32,
     /// Everything else below `/api` that one address may ask for in 15 minutes.
@@ -233,6 +235,7 @@ impl Default for Limits {
             typing_per_minute: 240,
             candidates_per_minute: 300,
             uploads_per_hour: 10,
+            handshakes_per_minute: 600,
             auth_per_quarter_hour: 5,
             requests_per_quarter_hour: 100,
             trusted_proxies: Trusted::default(),

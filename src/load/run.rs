@@ -43,7 +43,7 @@ pub enum Error {
     /// The server lets fewer guests in than are needed.
     #[error(
         "{address} lets no more guests of one address in ({source}). Start it with \
-         DUOLOGUE_LIMITS_AUTH_PER_QUARTER_HOUR={needed} or more, or bring tokens with --tokens"
+         DUOLOGUE_LIMITS_REQUESTS_PER_QUARTER_HOUR={needed} or more, or bring tokens with --tokens"
     )]
     Guests {
         /// Where.

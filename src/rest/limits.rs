@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use axum::extract::{self, ConnectInfo, FromRequestParts, Request};
-use axum::http::Method;
 use axum::http::request::Parts;
+use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -17,6 +17,7 @@ use super::rates::Rate;
 use super::{Error, State};
 use crate::config::{Limits, client_address};
 
+const MINUTE: Duration = Duration::from_secs(60);
 const QUARTER: Duration = Duration::from_secs(15 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -26,6 +27,7 @@ pub struct Rates {
     auth: Rate,
     requests: Rate,
     uploads: Rate,
+    handshakes: Rate,
 }
 
 impl Rates {
@@ -35,6 +37,7 @@ impl Rates {
             auth: Rate::new(limits.auth_per_quarter_hour, QUARTER),
             requests: Rate::new(limits.requests_per_quarter_hour, QUARTER),
             uploads: Rate::new(limits.uploads_per_hour, HOUR),
+            handshakes: Rate::new(limits.handshakes_per_minute, MINUTE),
         }
     }
 
@@ -43,6 +46,7 @@ impl Rates {
             Limit::Auth => &self.auth,
             Limit::Requests => &self.requests,
             Limit::Uploads => &self.uploads,
+            Limit::Handshakes => &self.handshakes,
         }
     }
 }
@@ -52,10 +56,12 @@ impl Rates {
 pub enum Limit {
     /// Coming in: it may cost a password's hash.
     Auth,
-    /// All else below `/api`, also what is not there.
+    /// All else below `/api`, also what is not there; and guests, who cost no hash.
     Requests,
     /// A file, from when it is offered: what is refused before that does not count.
     Uploads,
+    /// A connection of Socket.IO: the library keeps one for a while, whoever asked for it.
+    Handshakes,
 }
 
 impl Limit {
@@ -64,13 +70,19 @@ impl Limit {
     pub fn of(method: &Method, path: &str) -> Option<Self> {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         match path {
-            "/api/auth/register" | "/api/auth/login" | "/api/auth/guest" if *method == Method::POST => Some(Self::Auth),
+            "/api/auth/register" | "/api/auth/login" if *method == Method::POST => Some(Self::Auth),
             "/api/files" if *method == Method::POST => Some(Self::Uploads),
             "/api/connect" | "/api/openapi.json" | "/api/docs" if reads => None,
             _ if reads && (path.starts_with("/api/files/") || path.starts_with("/api/docs/")) => None,
             _ => (path == "/api" || path.starts_with("/api/")).then_some(Self::Requests),
         }
     }
+}
+
+/// Whether a request opens a connection of Socket.IO: all others name theirs.
+fn is_handshake(uri: &Uri) -> bool {
+    let named = || uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("sid=")));
+    uri.path().starts_with("/socket.io") && !named()
 }
 
 /// Counts a request, and refuses it where its address is over a limit.
@@ -80,11 +92,15 @@ pub async fn hold(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Some(limit) = Limit::of(request.method(), request.uri().path()) else { return next.run(request).await };
+    let limit = match is_handshake(request.uri()) {
+        true => Some(Limit::Handshakes),
+        false => Limit::of(request.method(), request.uri().path()),
+    };
+    let Some(limit) = limit else { return next.run(request).await };
     let (mut answer, standing) = match state.rates.of(limit).take(counted_as(peer), Instant::now()) {
         Ok(permit) => {
             match limit {
-                Limit::Auth | Limit::Requests => permit.spent().spend(),
+                Limit::Auth | Limit::Requests | Limit::Handshakes => permit.spent().spend(),
                 // Whoever answers knows when.
                 Limit::Uploads => drop(request.extensions_mut().insert(permit.spent())),
             }
@@ -139,7 +155,7 @@ mod tests {
         for (method, path, limit) in [
             (&post, "/api/auth/register", Some(Limit::Auth)),
             (&post, "/api/auth/login", Some(Limit::Auth)),
-            (&post, "/api/auth/guest", Some(Limit::Auth)),
+            (&post, "/api/auth/guest", Some(Limit::Requests)),
             (&get, "/api/auth/login", Some(Limit::Requests)),
             (&get, "/api/auth/me", Some(Limit::Requests)),
             (&post, "/api/users/device", Some(Limit::Requests)),
@@ -164,6 +180,19 @@ mod tests {
             (&get, "/realtime", None),
         ] {
             assert_eq!(Limit::of(method, path), limit, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_connection_of_socketio_counts_once() {
+        for (uri, counts) in [
+            ("/socket.io/?EIO=4&transport=polling", true),
+            ("/socket.io/", true),
+            ("/socket.io/?EIO=4&transport=polling&sid=abc", false),
+            ("/api/connect?sid=1", false),
+            ("/api/connect", false),
+        ] {
+            assert_eq!(is_handshake(&uri.parse().unwrap()), counts, "{uri}");
         }
     }
 }

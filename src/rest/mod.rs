@@ -37,7 +37,7 @@ use utoipa_axum::routes;
 pub use self::envelope::Error;
 pub use self::limits::{Peer, Rates};
 use crate::chat::Chat;
-use crate::config::{Config, Origins};
+use crate::config::Config;
 use crate::tls::Certificates;
 
 /// Largest body of a request, bytes; files apart.
@@ -77,8 +77,9 @@ pub struct Secure(pub bool);
 
 /// Routes of another door, whose pages call with their cookies: with the headers that every answer has,
 /// and readable to the pages that may connect.
-pub fn dressed(router: Router, origins: Origins) -> Router {
-    router.layer(headers::cors(origins).allow_credentials(true)).layer(from_fn(headers::guard))
+pub fn dressed(router: Router, state: State) -> Router {
+    let cors = headers::cors(state.config.origins.clone()).allow_credentials(true);
+    router.layer(from_fn_with_state(state, limits::hold)).layer(cors).layer(from_fn(headers::guard))
 }
 
 /// Every route there is, but for the realtime door. What is not in `routes!` is no part of the API and
