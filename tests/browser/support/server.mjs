@@ -12,10 +12,17 @@ import path from "node:path";
 const BINARY = process.env.DUOLOGUE_BIN ?? path.resolve(import.meta.dirname, "../../../target/release/duologue");
 const STARTS_WITHIN_MS = 10_000;
 const STOPS_WITHIN_MS = 10_000;
+/** What every server of the tests has beside the defaults: everyone of a test has one address. */
+const ALWAYS = {
+  DUOLOGUE_LIMITS_AUTH_PER_QUARTER_HOUR: "100000",
+  DUOLOGUE_LIMITS_REQUESTS_PER_QUARTER_HOUR: "100000",
+};
 
 /**
  * @typedef {object} Server
  * @property {string} url of the demo
+ * @property {string} tls the same over TLS
+ * @property {string} folder where it runs
  * @property {() => Promise<void>} halt stops it; its folder and its ports stay
  * @property {() => Promise<unknown>} resume starts it again where it was
  * @property {() => Promise<void>} stop the end
@@ -56,9 +63,7 @@ export async function launchServer(settings = {}, place = here) {
     DUOLOGUE_LISTEN_HTTP: `127.0.0.1:${http}`,
     DUOLOGUE_LISTEN_HTTPS: `127.0.0.1:${tls}`,
     DUOLOGUE_LISTEN_QUIC: `127.0.0.1:${tls}`,
-    // Everyone of a test has one address.
-    DUOLOGUE_LIMITS_AUTH_PER_QUARTER_HOUR: "1000",
-    DUOLOGUE_LIMITS_REQUESTS_PER_QUARTER_HOUR: "1000",
+    ...ALWAYS,
     ...settings,
   };
   const command = place(BINARY, env);
@@ -66,6 +71,8 @@ export async function launchServer(settings = {}, place = here) {
   const logs = [run];
   return {
     url,
+    tls: `https://localhost:${tls}`,
+    folder,
     log: () => logs.map(({ log }) => log).join(""),
     halt: () => run.stop(),
     resume: async () => logs.push((run = await Run.start(command, folder, env, url))),
@@ -168,5 +175,5 @@ async function freePorts() {
 
 /** The settings of whoever runs the tests are not those of the tests. @param {NodeJS.ProcessEnv} env */
 function withoutSettings(env) {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(DUOLOGUE_|NODE_ENV$|PORT$)/u.test(name)));
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(DUOLOGUE_|NODE_ENV$|PORT$|CORS_ORIGIN$)/u.test(name)));
 }
