@@ -4,7 +4,7 @@ import { h, icon } from "./dom.js";
 
 /**
  * @typedef {"sending" | "sent" | "delivered" | "failed"} SendState
- * @typedef {{ id: string, mine: boolean, content: string, timestamp: number, state: SendState }} Line
+ * @typedef {{ id: string, mine: boolean, content: string, link?: string, timestamp: number, state: SendState }} Line
  */
 
 const MINUTE = 60_000;
@@ -152,11 +152,12 @@ export function messageLog(partner) {
 }
 
 /** @param {Line} line */
-function bubble({ id, mine, content, state }) {
+function bubble({ id, mine, content, link, state }) {
+  const words = link ? h("a", { href: link, target: "_blank", rel: "noopener noreferrer" }, content) : content;
   return h(
     "div",
     { class: "message", dir: "auto", "data-testid": "message", "data-id": id, "data-mine": String(mine), "data-state": state },
-    h("p", { class: "bubble" }, content),
+    h("p", { class: "bubble" }, words),
     mine && h("span", { class: "tick" }, icon(state, TICKS[state])),
   );
 }

@@ -1,6 +1,7 @@
 /** A conversation: the partner, the messages, the composer, and how it ends. */
 
 import { composer } from "./composer.js";
+import { described } from "./described.js";
 import { ask } from "./dialog.js";
 import { h, icon } from "./dom.js";
 import { messageLog } from "./log.js";
@@ -78,8 +79,8 @@ export function talk({ conversation, resumed, limits, skip, again, done, heard }
   log.note(resumed ? `You are still talking with ${name}. What was said before the reload is not kept.` : opening());
 
   conversation.addEventListener("message", ({ detail }) => {
-    if (detail.type !== "text") return;
-    log.add({ id: detail.id, mine: false, content: detail.content, timestamp: detail.timestamp, state: "delivered" });
+    const said = detail.type === "text" ? { content: detail.content } : described(detail.type, detail.content, location.origin);
+    log.add({ id: detail.id, mine: false, ...said, timestamp: detail.timestamp, state: "delivered" });
     heard();
   }, { signal });
   conversation.addEventListener("delivered", ({ detail }) => log.mark(detail.id, "delivered"), { signal });

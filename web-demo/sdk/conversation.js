@@ -13,6 +13,10 @@ const TYPING_REPEAT_MS = 2_000;
 const TYPING_FADES_MS = 5_000;
 /** So many ids of received messages are remembered, to drop what comes twice. */
 const REMEMBERED_IDS = 1000;
+/** Most of one kind that is kept for the first who listens. */
+const MOST_EARLY = 1000;
+/** What sets up a call; the partner gets it as it is. */
+const SIGNALS = /** @type {const} */ (["webrtc:offer", "webrtc:answer", "webrtc:ice-candidate"]);
 
 const encoder = new TextEncoder();
 
@@ -22,12 +26,20 @@ const encoder = new TextEncoder();
  * @typedef {import("./types.js").Unmatched["reason"] | "lost" | "you-left" | "you-skipped"} EndReason
  */
 
+/** @typedef {typeof SIGNALS[number]} SignalName */
+
+/**
+ * `webrtc:offer` has `{offer, type}`, `webrtc:answer` `{answer}`, `webrtc:ice-candidate` `{candidate}`.
+ * @typedef {{ name: SignalName, data: any }} Signal
+ */
+
 /**
  * @typedef {object} ConversationEvents
  * @property {import("./types.js").IncomingMessage} message the partner says something
  * @property {import("./transfer.js").Transfer} file the partner offers a file or voice note
  * @property {{ id: string }} delivered the partner's client has a message of ours
  * @property {{ id: string, state: import("./outbox.js").MessageState, error?: DuologueError }} state
+ * @property {Signal} signal what the partner's side of a call says
  * @property {{ typing: boolean }} typing
  * @property {{ by: string, mine: boolean }} clear
  * @property {{ status: import("./types.js").Presence | "ended" }} status
@@ -61,13 +73,11 @@ export class Conversation extends Emitter {
   /** @type {Set<string>} in the order of arrival */
   #seen = new Set();
   /**
-   * Messages that came before anyone listened: an app that awaits the match attaches its listener
-   * a moment later than the partner's first word may be here. `null`: someone listens.
-   * @type {import("./types.js").IncomingMessage[] | null}
+   * What came before anyone listened: an app that awaits the match attaches its listener a moment
+   * later than the partner's first word may be here. A kind that is missing has a listener.
+   * @type {{ [type in keyof ConversationEvents]?: any[] }}
    */
-  #unheard = [];
-  /** @type {import("./transfer.js").Transfer[] | null} the same for what the partner offers */
-  #unseen = [];
+  #early = { message: [], file: [], signal: [] };
 
   /**
    * @internal
@@ -91,14 +101,11 @@ export class Conversation extends Emitter {
       this.emit("state", error ? { id, state, error } : { id, state });
       if (state === "delivered") this.emit("delivered", { id });
     });
-    this.#transfers = new Transfers(host, (transfer) => {
-      if (this.#unseen) this.#unseen.push(transfer);
-      else this.emit("file", transfer);
-    });
+    this.#transfers = new Transfers(host, (transfer) => this.#tell("file", transfer));
   }
 
   /**
-   * Messages and files that came before the first listener for them are told to it right after this.
+   * Messages, files and signals that came before the first listener for them are told to it right after this.
    * @template {keyof ConversationEvents} K
    * @param {K} type
    * @param {import("./emitter.js").Listener<ConversationEvents[K]> | null} listener
@@ -107,15 +114,11 @@ export class Conversation extends Emitter {
    */
   addEventListener(type, listener, options) {
     super.addEventListener(type, listener, options);
-    if (type === "message" && this.#unheard) {
-      const unheard = this.#unheard;
-      this.#unheard = null;
-      unheard.forEach((message) => this.emit("message", message));
-    } else if (type === "file" && this.#unseen) {
-      const unseen = this.#unseen.filter(({ over }) => !over);
-      this.#unseen = null;
-      unseen.forEach((transfer) => this.emit("file", transfer));
-    }
+    const early = this.#early[type];
+    if (!early) return;
+    delete this.#early[type];
+    // A file that is over by now is no news.
+    for (const detail of early) if (!detail.over) this.emit(type, detail);
   }
 
   /** How the partner is. */
@@ -170,6 +173,17 @@ export class Conversation extends Emitter {
   }
 
   /**
+   * Passes on what sets up a call, as it is: for apps that bring their own `RTCPeerConnection`.
+   * @param {SignalName} name
+   * @param {object} data `{offer, type: "audio" | "video"}`, `{answer}` or `{candidate}`
+   * @returns {boolean} false: it was not taken, as the conversation is over or the link is far behind
+   */
+  signal(name, data) {
+    if (!SIGNALS.includes(name)) throw new TypeError(`"${name}" is none of ${SIGNALS.join(", ")}.`);
+    return this.#status !== "ended" && this.#host.say(name, data);
+  }
+
+  /**
    * Ends this conversation and looks for the next partner.
    * @param {{ signal?: AbortSignal }} [options]
    * @returns {Promise<Conversation>} the next conversation
@@ -213,6 +227,11 @@ export class Conversation extends Emitter {
         return true;
       case "user:status":
         this.#become(data.status);
+        return true;
+      case "webrtc:offer":
+      case "webrtc:answer":
+      case "webrtc:ice-candidate":
+        this.#tell("signal", { name: event, data });
         return true;
       default:
         return this.#transfers.hear(event, data);
@@ -297,8 +316,18 @@ export class Conversation extends Emitter {
       this.#seen.delete(oldest);
     }
     this.#partnerTypes(false);
-    if (!this.#unheard) this.emit("message", message);
-    else if (this.#unheard.length < REMEMBERED_IDS) this.#unheard.push(message);
+    this.#tell("message", message);
+  }
+
+  /**
+   * @template {keyof ConversationEvents} K
+   * @param {K} type
+   * @param {ConversationEvents[K]} detail
+   */
+  #tell(type, detail) {
+    const early = this.#early[type];
+    if (!early) this.emit(type, detail);
+    else if (early.length < MOST_EARLY) early.push(detail);
   }
 
   /** @param {boolean} typing */

@@ -94,7 +94,10 @@
 
 /** @typedef {"online" | "reconnecting" | "away"} Presence */
 
-/** @typedef {{ id: string, from: string, type: "text" | "file" | "voice", content: string, timestamp: number }} IncomingMessage */
+/**
+ * `timestamp`: when the server took it, in milliseconds since 1970; `sent`: what the sender said.
+ * @typedef {{ id: string, from: string, type: "text" | "file" | "voice", content: string, timestamp: number, sent?: number | string }} IncomingMessage
+ */
 
 /** @typedef {{ expiresAt: string }} Renewed RFC 3339 */
 

@@ -184,6 +184,7 @@ export class FakeServer {
     const act = this.instead[event] ?? this[event];
     if (act) act.call(this, session, data);
     else if (event.startsWith("file:")) this.transfers.hear(session, event, data);
+    else if (event.startsWith("webrtc:") && session.partner) this.tell(session.partner, event, data);
     if (frame.seq !== undefined && session.socket) this.raw(session, { event: "ack", ack: session.inbound.received });
   }
 
