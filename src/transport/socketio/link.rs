@@ -33,6 +33,8 @@ const FULL: Duration = Duration::from_millis(5);
 const HEARD: usize = 2 * 1024 * 1024;
 /// What an event costs to keep beside its bytes.
 const KEPT: usize = 256;
+/// How long what a client that is far too fast still says is passed over, before it is seen off.
+const FLOOD: Duration = Duration::from_secs(1);
 /// What a client that is far too fast should wait before it says more.
 const CALM_DOWN: Duration = Duration::from_secs(1);
 
@@ -478,6 +480,14 @@ impl Writer for SocketIoWriter {
         if closing.code == CloseReason::Draining.code() {
             self.shared.stays.store(true, Ordering::Release);
         } else if said.is_ok() {
+            if closing.code == CloseReason::TooFast.code() {
+                // The library breaks a connection on which someone who was seen off goes on, with what it has
+                // to send: nobody in the middle of a flood would hear why.
+                tokio::select! {
+                    () = self.shared.gone.cancelled() => {}
+                    () = sleep(FLOOD) => {}
+                }
+            }
             drop(self.socket.disconnect());
         }
     }
