@@ -40,25 +40,30 @@ pub fn upgrade(
 ) -> Response {
     let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("?"));
     let allowed = origins.allows(origin);
+    configured(upgrade, MAX_FRAME).on_upgrade(move |socket| async move {
+        let link = WebSocketLink { socket, peer };
+        let tasks = sessions.tasks().clone();
+        let served = async move {
+            if allowed {
+                sessions.serve(link).await;
+            } else {
+                Sessions::refuse(link, Closing::new(CloseReason::Forbidden)).await;
+            }
+        };
+        // On the tracker, so that a shutdown waits for it.
+        tasks.track_future(served).await;
+    })
+}
+
+/// The settings of every WebSocket, for messages of up to `most` bytes. Public for `tests/autobahn`,
+/// which holds what they make against RFC 6455.
+pub fn configured(upgrade: WebSocketUpgrade, most: usize) -> WebSocketUpgrade {
     upgrade
-        .max_message_size(MAX_FRAME)
-        .max_frame_size(MAX_FRAME)
+        .max_message_size(most)
+        .max_frame_size(most)
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BUFFER)
-        .on_upgrade(move |socket| async move {
-            let link = WebSocketLink { socket, peer };
-            let tasks = sessions.tasks().clone();
-            let served = async move {
-                if allowed {
-                    sessions.serve(link).await;
-                } else {
-                    Sessions::refuse(link, Closing::new(CloseReason::Forbidden)).await;
-                }
-            };
-            // On the tracker, so that a shutdown waits for it.
-            tasks.track_future(served).await;
-        })
+        .max_write_buffer_size(WRITE_BUFFER.max(2 * most))
 }
 
 /// A WebSocket as a link.
