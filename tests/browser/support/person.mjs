@@ -312,6 +312,11 @@ export class Person {
     })));
   }
 
+  /** Where the links in the messages lead. @returns {Promise<string[]>} */
+  links() {
+    return this.#page.$$eval(`${id("message")} a`, (links) => links.map(({ href }) => href));
+  }
+
   /** Puts the focus somewhere, without a click. @param {string} name */
   async focuses(name) {
     await this.#page.focus(id(name));
