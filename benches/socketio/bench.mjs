@@ -1,6 +1,7 @@
 /**
  * Duologue's Socket.IO door beside the original's stack (relay.mjs), with the same clients, by turns.
  * Prints the tables of docs/benchmarks.md. `node bench.mjs [--rounds 3] [--seconds 4] [--idle 1000,5000]`
+ * `--receipts`: relay.mjs tells the sender of each message, as Duologue does.
  */
 
 import { fork, spawn } from "node:child_process";
@@ -16,6 +17,7 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "3" },
     seconds: { type: "string", default: "4" },
     idle: { type: "string", default: "1000,5000" },
+    receipts: { type: "boolean", default: false },
   },
 });
 const TALKS = [
@@ -29,6 +31,8 @@ const TICK = 1 / 100;
 /** As many events as the clients can say; the original has no limit in its code. */
 const ROOM = {
   DUOLOGUE_LIMITS_EVENTS_PER_MINUTE: "1000000",
+  DUOLOGUE_LIMITS_AUTH_PER_QUARTER_HOUR: "1000000",
+  DUOLOGUE_LIMITS_REQUESTS_PER_QUARTER_HOUR: "1000000",
   DUOLOGUE_LISTEN_HTTPS: "off",
   DUOLOGUE_LISTEN_QUIC: "off",
 };
@@ -38,7 +42,7 @@ class Run {
   static async start(server) {
     const run = new Run();
     run.folder = await mkdtemp(path.join(tmpdir(), "duologue-bench-"));
-    const env = { PATH: process.env.PATH, NODE_ENV: "production" };
+    const env = { PATH: process.env.PATH, NODE_ENV: "production", ...(values.receipts && { RECEIPTS: "1" }) };
     const relay = [process.execPath, [path.join(import.meta.dirname, "relay.mjs")], env];
     const ours = [BINARY, [], { PATH: process.env.PATH, DUOLOGUE_LISTEN_HTTP: "127.0.0.1:0", ...ROOM }];
     const [file, args, variables] = server === "relay" ? relay : ours;

@@ -26,6 +26,8 @@ io.on("connection", (socket) => {
   });
   socket.on("chat:message", ({ type, content, timestamp }) => {
     socket.partner?.emit("chat:message", { type, content, timestamp, sender: socket.user });
+    // Not in the original: to see what Duologue's cost.
+    if (process.env.RECEIPTS) socket.emit("chat:delivered", { id: `${timestamp}` });
   });
   for (const event of ["chat:clear", "webrtc:offer", "webrtc:answer", "webrtc:ice-candidate"]) {
     socket.on(event, (data) => socket.partner?.emit(event, data));
