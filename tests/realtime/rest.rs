@@ -115,7 +115,7 @@ async fn presence_and_counts_are_true() {
     let stats = get("/api/users/stats").await["data"].clone();
     assert_eq!(stats, json!({"totalUsers": 1, "onlineUsers": 4, "availableUsers": 2, "inConversation": 2}));
     let sockets = get("/api/socket/stats").await["data"].clone();
-    assert_eq!(sockets["connections"], json!({"webtransport": 1, "websocket": 3, "parked": 0}));
+    assert_eq!(sockets["connections"], json!({"webtransport": 1, "websocket": 3, "socketio": 0, "parked": 0}));
     assert_eq!(sockets["conversations"], json!(1));
     drop((one, other, third, ada));
     let (status, device) = {

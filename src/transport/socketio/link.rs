@@ -1,6 +1,7 @@
 //! A Socket.IO connection as a link: numbers are put on what comes in and taken off what goes out.
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use socketioxide::socket::Socket;
 use socketioxide::{SendError, SocketError};
 use socketioxide_core::Str;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Porch;
@@ -31,10 +32,16 @@ const FULL: Duration = Duration::from_millis(5);
 /// Bytes of events that wait for the session, each with what it costs to keep it, before more are
 /// refused: the session is far behind then, as the library reads on whatever we do.
 const HEARD: usize = 2 * 1024 * 1024;
+/// How long a receipt waits for something else to go with: alone it would double what a message costs.
+const RECEIPT: Duration = Duration::from_millis(10);
+/// Receipts that wait so, at most: the next waits for room with the library as all else does.
+const RECEIPTS: usize = 64;
 /// What an event costs to keep beside its bytes.
 const KEPT: usize = 256;
 /// How long what a client that is far too fast still says is passed over, before it is seen off.
 const FLOOD: Duration = Duration::from_secs(1);
+/// The name of a receipt.
+const RECEIPT_EVENT: &str = "chat:delivered";
 /// What a client that is far too fast should wait before it says more.
 const CALM_DOWN: Duration = Duration::from_secs(1);
 
@@ -65,6 +72,8 @@ pub(super) struct Call {
 #[derive(Default)]
 pub(super) struct Shared {
     heard: Mutex<Queue>,
+    /// The data of receipts (`chat:delivered`) that go with the next event, or after [`RECEIPT`].
+    receipts: Mutex<Vec<Bytes>>,
     /// The number of the last reliable event that the library has to send.
     written: AtomicU64,
     /// How far the session had counted this client's events when the link began.
@@ -131,6 +140,23 @@ impl Shared {
         *self.heard() = Queue { closed: true, ..Queue::default() };
     }
 
+    fn receipts(&self) -> MutexGuard<'_, Vec<Bytes>> {
+        self.receipts.lock().expect("no code panics while it holds this lock")
+    }
+
+    /// Writes the receipts that wait. What the library has no room for goes on waiting.
+    fn write_receipts(&self, socket: &Socket) {
+        let mut receipts = self.receipts();
+        let written = receipts.iter().position(|data| {
+            let data = serde_json::from_slice::<&RawValue>(data).expect("data is JSON");
+            socket.emit(RECEIPT_EVENT, data).is_err()
+        });
+        match written {
+            None => receipts.clear(),
+            Some(written) => drop(receipts.drain(..written)),
+        }
+    }
+
     fn heard(&self) -> MutexGuard<'_, Queue> {
         self.heard.lock().expect("no code panics while it holds this lock")
     }
@@ -166,6 +192,7 @@ impl Link for SocketIoLink {
             porch,
             shared: Arc::clone(&shared),
             asked: None,
+            receipts_at: None,
             seq: 0,
             acknowledged: 0,
         };
@@ -184,6 +211,8 @@ pub(super) struct SocketIoReader {
     shared: Arc<Shared>,
     /// The event that the session has before it.
     asked: Option<Asked>,
+    /// When the receipts that wait have waited long enough.
+    receipts_at: Option<Instant>,
     /// The client's events that were numbered here.
     seq: u64,
     /// Told to the session as having arrived.
@@ -225,9 +254,21 @@ impl Reader for SocketIoReader {
             if gone {
                 return Err(LinkEnd::Closed);
             }
+            let waits = !self.shared.receipts().is_empty();
+            self.receipts_at = waits.then(|| self.receipts_at.unwrap_or_else(|| Instant::now() + RECEIPT));
+            let due = async {
+                match self.receipts_at {
+                    Some(at) => sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
             tokio::select! {
                 () = self.shared.bell.notified() => {}
                 () = self.shared.gone.cancelled() => {}
+                () = due => {
+                    self.shared.write_receipts(&self.socket);
+                    self.receipts_at = None;
+                }
             }
         }
     }
@@ -395,6 +436,11 @@ impl SocketIoWriter {
                 self.shared.bell.notify_one();
                 Ok(())
             }
+            RECEIPT_EVENT if self.shared.receipts().len() < RECEIPTS => {
+                self.shared.receipts().push(event.data.clone());
+                self.shared.bell.notify_one();
+                Ok(())
+            }
             // Only a client of ours could make anything of them.
             "connection:pong" | "ack" | "file:progress" => Ok(()),
             "connection:established" => {
@@ -436,7 +482,10 @@ impl SocketIoWriter {
     async fn emit(&self, name: &str, data: &RawValue) -> Result<(), LinkEnd> {
         loop {
             match self.socket.emit(name, data) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.shared.write_receipts(&self.socket);
+                    return Ok(());
+                }
                 Err(SendError::Socket(SocketError::InternalChannelFull)) => {}
                 Err(SendError::Socket(SocketError::Closed)) => return Err(LinkEnd::Closed),
                 Err(SendError::Serialize(error)) => return Err(LinkEnd::Lost(error.to_string())),
@@ -473,6 +522,7 @@ impl Writer for SocketIoWriter {
             let _ = opened.send(Err(closing.message.clone()));
             return self.shared.gone.cancel();
         }
+        self.shared.write_receipts(&self.socket);
         let Ok(data) = serde_json::value::to_raw_value(closing) else { return };
         let said = self.emit("connection:closing", &data).await;
         // A client that is disconnected by name does not come back by itself. When the server goes, the
