@@ -109,7 +109,8 @@ async fn perform(chat: &Chat, core: &mut Core, event: ClientEvent) -> Result<(),
         }
         // Their work is done by having arrived.
         ClientEvent::Pong(_) | ClientEvent::Ack(_) => Ok(()),
-        ClientEvent::Renew(renew) => self::renew(chat, core, renew).await,
+        // Boxed, as all that happens seldom: each session's task has room for whatever it may wait in.
+        ClientEvent::Renew(renew) => Box::pin(self::renew(chat, core, renew)).await,
         ClientEvent::Match(wish) => participant.find(wish),
         ClientEvent::MatchCancel(_) => participant.cancel(),
         ClientEvent::Skip(_) => participant.skip(),

@@ -50,7 +50,8 @@ impl Sessions {
     pub async fn serve<L: Link>(self, link: L) {
         let (door, grace, peer) = (link.door(), link.grace(), link.peer());
         let (mut reader, mut writer, streams) = link.split();
-        let begun = timeout(self.0.settings.session.hello_timeout, self.begin_or_resume(&mut reader, grace, peer));
+        let begun =
+            timeout(self.0.settings.session.hello_timeout, Box::pin(self.begin_or_resume(&mut reader, grace, peer)));
         let (held, established) = match begun.await {
             Ok(Ok(begun)) => begun,
             Ok(Err(Refused::Say(closing))) => {
@@ -58,7 +59,7 @@ impl Sessions {
                 return part(reader, writer, &closing).await;
             }
             Ok(Err(Refused::Gone)) => return,
-            Err(_late) => return part(reader, writer, &Closing::new(CloseReason::HelloTimeout)).await,
+            Err(_late) => return Box::pin(part(reader, writer, &Closing::new(CloseReason::HelloTimeout))).await,
         };
         let span = info_span!("session", id = %held.entry.id, user = %held.core.identity.id, ?door);
         async {
@@ -227,22 +228,22 @@ impl Sessions {
                 drop(core);
                 self.close(&entry, None);
                 let closing = outbox.closing().cloned().unwrap_or_else(|| Closing::new(CloseReason::Internal));
-                part(reader, writer, &closing).await;
+                Box::pin(part(reader, writer, &closing)).await;
             }
             End::Wanted => {
                 let taken = entry.park(core);
                 let closing = Closing::new(CloseReason::Superseded);
                 let handed = timeout(HANDED_OVER, taken.cancelled());
-                let (handed, _) = tokio::join!(handed, part(reader, writer, &closing));
+                let (handed, _) = tokio::join!(handed, Box::pin(part(reader, writer, &closing)));
                 if handed.is_err() {
-                    self.wait_for_link(&entry, taken).await;
+                    Box::pin(self.wait_for_link(&entry, taken)).await;
                 }
             }
             End::Lost(_) => {
                 // The carrier is of no more use; what it holds is freed while the session waits.
                 drop((reader, writer));
                 let taken = entry.park(core);
-                self.wait_for_link(&entry, taken).await;
+                Box::pin(self.wait_for_link(&entry, taken)).await;
             }
         }
     }
@@ -318,21 +319,21 @@ impl Sessions {
                 }
                 heard = reader.recv() => {
                     pulse.heard();
-                    match heard {
-                        Ok(Heard::Frame(frame)) => if self.frame(core, frame, None).await && pulse.ack_soon() {
-                            timer.as_mut().reset(pulse.next(core.expires));
-                        },
-                        Ok(Heard::Asked(frame, answer)) => {
-                            if self.frame(core, frame, Some(answer)).await && pulse.ack_soon() {
-                                timer.as_mut().reset(pulse.next(core.expires));
+                    let (frame, answer) = match heard {
+                        Ok(Heard::Frame(frame)) => (frame, None),
+                        Ok(Heard::Asked(frame, answer)) => (frame, Some(answer)),
+                        Ok(Heard::Chunk(header, bytes)) => {
+                            if let Err(refusal) = carrier.bring(&header, &bytes) {
+                                let refusal = refusal.of(FILE_CHUNK).with_id(header.transfer.as_str());
+                                let refusal = dispatch::refuse(core, refusal);
+                                dispatch::tell(core, Err(refusal), None);
                             }
+                            continue;
                         }
-                        Ok(Heard::Chunk(header, bytes)) => if let Err(refusal) = carrier.bring(&header, &bytes) {
-                            let refusal = refusal.of(FILE_CHUNK).with_id(header.transfer.as_str());
-                            let refusal = dispatch::refuse(core, refusal);
-                            dispatch::tell(core, Err(refusal), None);
-                        },
                         Err(end) => return Some(end),
+                    };
+                    if self.frame(core, frame, answer).await && pulse.ack_soon() {
+                        timer.as_mut().reset(pulse.next(core.expires));
                     }
                 }
             }
