@@ -10,7 +10,9 @@
 
 mod exits;
 mod link;
+mod shared;
 mod words;
+mod writing;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -42,7 +44,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::exits::Exits;
-use self::link::{Call, Shared, SocketIoLink};
+use self::link::SocketIoLink;
+use self::shared::{Call, Shared};
 use super::tcp::{self, Encrypted};
 use crate::config::{Origins, Public, Trusted};
 use crate::protocol::{ClientInfo, Hello, MAX_CLIENT_ID, PROTOCOL};
