@@ -1,6 +1,7 @@
 //! The program: arguments to subcommand, and nothing else.
 #![allow(missing_docs, reason = "a binary has no readers of its items")]
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -97,7 +98,8 @@ fn serve(config: Config) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let server = Server::bind(config).await?;
-        println!("{}", server.banner());
+        // Nobody may listen there, as when it is piped into a program that has ended.
+        let _ = writeln!(std::io::stdout(), "{}", server.banner());
         let stop = async {
             tokio::select! {
                 _ = tokio::signal::ctrl_c() => {}

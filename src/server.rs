@@ -301,7 +301,7 @@ impl fmt::Display for Banner<'_> {
             Some(address) => writeln!(f, "  {name:<6} {:<22} {what}", address.to_string()),
             None => writeln!(f, "  {name:<6} {:<22} {what}", "off"),
         };
-        row("HTTP", http, "demo, REST, WebSocket")?;
+        row("HTTP", http, "demo, REST (/api/docs), WebSocket, Socket.IO")?;
         row("HTTPS", https, "the same over TLS")?;
         row("QUIC", quic, "WebTransport (UDP)")?;
         writeln!(f, "\n  Data in {}. Ctrl-C stops.", self.config.data.display())
