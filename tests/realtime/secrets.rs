@@ -246,9 +246,10 @@ async fn logs_hold_what_happened_and_nothing_that_was_said() {
     until(&mut ann, "error").await;
     let (guest, _) = visitor.enters("/api/auth/guest", &json!({})).await;
     let answer = visitor.socketio(&guest).await;
-    assert!(answer.starts_with("40"), "{answer}");
+    // The engine's ping may come before it.
+    assert!(answer.contains("40{"), "{answer}");
     let answer = visitor.socketio("kestrel-forged-token").await;
-    assert!(answer.starts_with("44"), "{answer}");
+    assert!(answer.contains("44{"), "{answer}");
     ben.send(&ClientEvent::Leave(Nothing {})).await.unwrap();
     until(&mut ann, "user:unmatched").await;
 
