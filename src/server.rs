@@ -11,8 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::header::UPGRADE;
 use axum::http::{Extensions, HeaderMap};
-use axum::routing::any;
+use axum::response::IntoResponse;
+use axum::routing::get;
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -166,10 +169,8 @@ impl Server {
             config.public.clone(),
             config.limits.trusted_proxies.clone(),
         );
-        let polling = rest::dressed(polling, state);
-        let router = realtime(sessions.clone(), Arc::clone(&origins), config.limits.trusted_proxies.clone())
-            .merge(polling)
-            .merge(router);
+        let realtime = realtime(sessions.clone(), Arc::clone(&origins), config.limits.trusted_proxies.clone());
+        let router = rest::dressed(realtime.merge(polling), state).merge(router);
 
         if let Some(listener) = http {
             let router = router.clone().layer(Extension(rest::Secure(false)));
@@ -244,11 +245,15 @@ impl Server {
 
 /// The WebSocket door, at the path that both doors share.
 fn realtime(sessions: Sessions, origins: Arc<config::Origins>, trusted: config::Trusted) -> Router {
-    let upgrade = async move |extensions: Extensions, headers: HeaderMap, upgrade: WebSocketUpgrade| {
+    type Asked = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+    let upgrade = async move |extensions: Extensions, headers: HeaderMap, upgrade: Asked| {
         let peer = tcp::peer(&extensions, &headers, &trusted);
-        websocket::upgrade(upgrade, &headers, peer, sessions.clone(), &origins)
+        match upgrade {
+            Ok(upgrade) => websocket::upgrade(upgrade, &headers, peer, sessions.clone(), &origins),
+            Err(_) => ([(UPGRADE, "websocket")], rest::Error::UpgradeRequired).into_response(),
+        }
     };
-    Router::new().route("/realtime", any(upgrade))
+    Router::new().route("/realtime", get(upgrade)).method_not_allowed_fallback(async || rest::Error::MethodNotAllowed)
 }
 
 async fn tcp_listener(
@@ -299,7 +304,7 @@ impl fmt::Display for Banner<'_> {
         }
         let mut row = |name: &str, address: Option<SocketAddr>, what: &str| match address {
             Some(address) => writeln!(f, "  {name:<6} {:<22} {what}", address.to_string()),
-            None => writeln!(f, "  {name:<6} {:<22} {what}", "off"),
+            None => writeln!(f, "  {name:<6} off"),
         };
         row("HTTP", http, "demo, REST (/api/docs), WebSocket, Socket.IO")?;
         row("HTTPS", https, "the same over TLS")?;

@@ -376,7 +376,7 @@ async fn within<T>(call: impl Future<Output = Result<T, store::Error>>) -> Resul
 }
 
 /// Whether a device may be remembered under this name.
-fn is_device_id(id: &str) -> bool {
+pub(super) fn is_device_id(id: &str) -> bool {
     !id.is_empty() && id.chars().count() <= MAX_CLIENT_ID && !id.chars().any(|c| c.is_control() || is_invisible(c))
 }
 

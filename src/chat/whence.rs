@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use super::accounts::is_device_id;
 use super::{Chat, Participant, Person};
 use crate::protocol::{Attention, Device, Partner, Presence, UserId, Whence};
 
@@ -17,7 +18,8 @@ impl Chat {
         let agent = agent.unwrap_or_default();
         Whence {
             device: Some(Device {
-                id: device,
+                // What cannot be shown to the one who has it is left out.
+                id: device.filter(|id| is_device_id(id)),
                 browser: browser(agent).to_owned(),
                 platform: platform(agent).to_owned(),
             }),

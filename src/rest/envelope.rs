@@ -129,6 +129,9 @@ pub enum Error {
     /// The path is right, the method is not.
     #[error("This path does not take that method.")]
     MethodNotAllowed,
+    /// The path is a door, and this is no knock.
+    #[error("Here is a WebSocket: ask for an upgrade (RFC 6455 section 4.1), or see GET /api/connect.")]
+    UpgradeRequired,
     /// The accounts refused.
     #[error(transparent)]
     Accounts(#[from] accounts::Error),
@@ -163,7 +166,8 @@ impl Error {
             | Self::TokenMissing
             | Self::StatsToken
             | Self::NotFound
-            | Self::MethodNotAllowed => Vec::new(),
+            | Self::MethodNotAllowed
+            | Self::UpgradeRequired => Vec::new(),
         }
     }
 
@@ -184,6 +188,7 @@ impl Error {
             Self::StatsToken => (StatusCode::UNAUTHORIZED, "token-invalid"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
+            Self::UpgradeRequired => (StatusCode::UPGRADE_REQUIRED, "upgrade-required"),
             Self::Accounts(error) => account_outcome(error),
         }
     }

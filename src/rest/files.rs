@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{self, Path, Request};
 use axum::http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
@@ -148,11 +149,12 @@ struct Delivered {
 )]
 pub async fn download(
     extract::State(state): extract::State<State>,
-    Path(ticket): Path<String>,
+    ticket: Result<Path<String>, PathRejection>,
     version: Version,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let ticket: Ticket = ticket.parse().map_err(|_| Error::Refused(unknown()))?;
+    let ticket = ticket.ok().and_then(|Path(ticket)| ticket.parse::<Ticket>().ok());
+    let ticket = ticket.ok_or_else(|| Error::Refused(unknown()))?;
     let caller = match headers.contains_key(axum::http::header::AUTHORIZATION) {
         true => Some(caller(&state, &headers).await?),
         false => None,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
-    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_DNS_PREFETCH_CONTROL, X_FRAME_OPTIONS, X_XSS_PROTECTION,
+    CACHE_CONTROL, CONNECTION, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY,
+    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_DNS_PREFETCH_CONTROL, X_FRAME_OPTIONS,
+    X_XSS_PROTECTION,
 };
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
@@ -14,6 +15,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::Secure;
 use super::rates::{LIMIT, REMAINING, RESET};
+use super::unread::End;
 use crate::config::Origins;
 
 /// Scripts, styles and frames of our own only; realtime connections to wherever the doors are.
@@ -44,11 +46,16 @@ const TRANSPORT_SECURITY: &str = "max-age=31536000; includeSubDomains";
 /// How long a browser may remember what a preflight allowed.
 const PREFLIGHT: Duration = Duration::from_secs(600);
 
-/// Adds them to the answer.
+/// Adds them to the answer. One that was given before all of the request was read ends the connection
+/// (RFC 9112 section 9.3), or what is left of it would swallow the next.
 pub async fn guard(request: Request, next: Next) -> Response {
     let secure = request.extensions().get::<Secure>().is_some_and(|secure| secure.0);
     let path = request.uri().path().to_owned();
-    let mut response = next.run(request).await;
+    let end = End::default();
+    let mut response = next.run(request.map(|body| end.watch(body))).await;
+    if !end.has_come() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     add(response.headers_mut(), &path, secure);
     response
 }

@@ -68,6 +68,7 @@ async fn the_sixth_who_comes_in_waits_and_nothing_of_theirs_is_read() {
     assert!((895..=900).contains(&wait) && wait == number(&refused.headers, "ratelimit-reset"), "{wait}");
     assert_eq!(number(&refused.headers, "ratelimit-remaining"), 0);
     assert_eq!(refused.headers["x-content-type-options"], "nosniff");
+    assert_eq!(refused.headers["connection"], "close", "what was not read must not become the next request");
     // Others come in, and whoever is in goes on.
     assert_eq!(from(&service, "192.0.2.2", "", wrong()).await.status.as_u16(), 401);
     let me = Request::get("/api/auth/me").body(Body::empty()).unwrap();
@@ -219,6 +220,7 @@ async fn every_other_refusal_has_that_shape_too() {
         (bare("GET", "/nowhere"), 404, "not-found"),
         (bare("GET", &long), 404, "not-found"),
         (bare("GET", "/api/files/no-such-ticket"), 404, "transfer-unknown"),
+        (bare("GET", "/api/files/%ff"), 404, "transfer-unknown"),
         (bare("GET", "/api/docs/../../../Cargo.toml"), 404, "not-found"),
         (bare("GET", "/api/docs/tsconfig.json"), 404, "not-found"),
         (bare("GET", "/api/auth/login"), 405, "method-not-allowed"),

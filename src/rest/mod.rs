@@ -21,6 +21,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 mod transfers;
+mod unread;
 mod users;
 
 use std::sync::Arc;

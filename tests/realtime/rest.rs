@@ -168,3 +168,23 @@ async fn the_demo_is_served_whole_and_guarded() {
     assert_eq!(secret.status(), 404);
     world.stop().await;
 }
+
+#[tokio::test]
+async fn the_doors_refuse_in_the_same_shape_and_what_is_not_read_is_not_taken_for_the_next() {
+    let world = World::new().await;
+    let request = |method: reqwest::Method| world.http.request(method, world.url("/realtime")).send();
+    let refused = request(reqwest::Method::GET).await.unwrap();
+    assert_eq!((refused.status().as_u16(), &refused.headers()["upgrade"]), (426, &"websocket".parse().unwrap()));
+    assert_eq!(refused.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(refused.json::<Value>().await.unwrap()["error"]["code"], "upgrade-required");
+    let refused = request(reqwest::Method::POST).await.unwrap();
+    assert!(refused.headers().contains_key("allow"));
+    assert_eq!(refused.status().as_u16(), 405);
+    assert_eq!(refused.json::<Value>().await.unwrap()["error"]["code"], "method-not-allowed");
+
+    let early = world.http.post(world.url("/api/auth/me")).body("x".repeat(100_000)).send().await.unwrap();
+    assert_eq!((early.status().as_u16(), &early.headers()["connection"]), (405, &"close".parse().unwrap()));
+    let whole = world.post("/api/auth/login", &json!({"email": "a@b.example", "password": "x"})).await;
+    assert_eq!(whole.0, 401);
+    world.stop().await;
+}

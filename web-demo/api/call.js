@@ -92,13 +92,17 @@ export function words(text) {
   return text.split("`").map((part, index) => (index % 2 === 1 ? h("code", {}, part) : part));
 }
 
+/** Fields made so far: labels find theirs by a number. */
+let fields = 0;
+
 /**
  * @param {string} name
  * @param {string | undefined} description
  * @param {HTMLElement} input
  */
 function field(name, description, input) {
-  input.id = `field-${crypto.randomUUID()}`;
+  fields += 1;
+  input.id = `field-${fields}`;
   return h("div", { class: "field" }, h("label", { for: input.id }, name), input, description ? h("p", { class: "hint" }, ...words(description)) : null);
 }
 
