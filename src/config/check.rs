@@ -22,6 +22,7 @@ pub(super) fn check(layers: Layers) -> Result<Config, Error> {
             "{name} is set, but this version keeps accounts in its embedded store and runs as one node; it is not used"
         ));
     }
+    let port = layers.port;
     let raw = layers.read();
     let environment = match raw.server.environment.as_deref() {
         None | Some("development" | "test") => Environment::Development,
@@ -31,7 +32,7 @@ pub(super) fn check(layers: Layers) -> Result<Config, Error> {
         }
     };
     let data = PathBuf::from(raw.server.data.as_deref().unwrap_or("data"));
-    let listen = listen(&raw.listen)?;
+    let listen = listen(&raw.listen, port, &mut warnings)?;
     let tls = tls(&raw.tls, environment, &listen)?;
     let public = public(&raw.public)?;
     let origins = origins(&raw.origins, environment, &public)?;
@@ -56,13 +57,12 @@ pub(super) fn check(layers: Layers) -> Result<Config, Error> {
     })
 }
 
-fn listen(raw: &raw::Listen) -> Result<Listen, Error> {
+fn listen(raw: &raw::Listen, port: Option<u16>, warnings: &mut Vec<String>) -> Result<Listen, Error> {
     let address = |key: &str, value: &Option<String>, port: u16| -> Result<Option<SocketAddr>, Error> {
         let local = |port| Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
         match value.as_deref() {
             None => Ok(local(port)),
             Some("off") => Ok(None),
-            // A port alone is what PORT gives.
             Some(text) => match (text.parse::<u16>(), text.parse()) {
                 (Ok(port), _) => Ok(local(port)),
                 (_, Ok(address)) => Ok(Some(address)),
@@ -72,13 +72,18 @@ fn listen(raw: &raw::Listen) -> Result<Listen, Error> {
             },
         }
     };
-    let listen = Listen {
+    let mut listen = Listen {
         http: address("listen.http", &raw.http, 3001)?,
         https: address("listen.https", &raw.https, 3443)?,
         quic: address("listen.quic", &raw.quic, 3443)?,
     };
     if listen.http.is_none() && listen.https.is_none() {
         return Err(Error::value("listen", "off", "at least one of listen.http and listen.https must be on"));
+    }
+    match (&mut listen.http, port) {
+        (Some(http), Some(port)) => http.set_port(port),
+        (None, Some(_)) => warnings.push("PORT is set, but listen.http is off; it is not used".to_owned()),
+        (_, None) => {}
     }
     Ok(listen)
 }

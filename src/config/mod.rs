@@ -65,7 +65,7 @@ impl Error {
 /// # Errors
 /// The first thing that is wrong.
 pub fn from_process(file: Option<&Path>) -> Result<Config, Error> {
-    let mut variables: Vec<(String, String)> = match dotenvy::from_path_iter(".env") {
+    let env_file: Vec<(String, String)> = match dotenvy::from_path_iter(".env") {
         Ok(lines) => lines.collect::<Result<_, _>>().map_err(|_| {
             // dotenvy's own words quote the line, which may hold a secret.
             let message = "a line is not NAME=value; put values with spaces or # in quotes".to_owned();
@@ -74,18 +74,22 @@ pub fn from_process(file: Option<&Path>) -> Result<Config, Error> {
         Err(error) if error.not_found() => Vec::new(),
         Err(error) => return Err(Error::File { path: ".env".into(), message: error.to_string() }),
     };
-    variables.extend(
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-    );
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let usual = Path::new(USUAL_FILE);
-    load(file.or_else(|| usual.exists().then_some(usual)), variables)
+    lay(file.or_else(|| usual.exists().then_some(usual)), [env_file, environment.collect()])
 }
 
-/// The settings of a file and of variables, of which a later one of the same name wins.
+/// The settings of a file and of variables from one place.
 ///
 /// # Errors
 /// The first thing that is wrong.
 pub fn load(file: Option<&Path>, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config, Error> {
+    lay(file, [variables.into_iter().collect()])
+}
+
+/// The settings of a file and of variables from several places, of which a later one wins.
+fn lay(file: Option<&Path>, places: impl IntoIterator<Item = Vec<(String, String)>>) -> Result<Config, Error> {
     let mut layers = match file {
         Some(path) => {
             let text =
@@ -95,8 +99,8 @@ pub fn load(file: Option<&Path>, variables: impl IntoIterator<Item = (String, St
         }
         None => raw::Layers::default(),
     };
-    for (name, value) in variables {
-        layers.set(&name, &value)?;
+    for variables in places {
+        layers.lay(variables)?;
     }
     check::check(layers)
 }

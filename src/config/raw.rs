@@ -6,6 +6,9 @@ use toml::{Table, Value};
 
 use super::Error;
 
+/// What the names of our variables begin with.
+const PREFIX: &str = "DUOLOGUE_";
+
 /// Declares a section whose every key is optional, and the list of their names.
 macro_rules! section {
     ($section:ident { $($key:ident: $type:ty),* $(,)? }) => {
@@ -79,10 +82,37 @@ raw! {
     session: Session, limits: Limits, matching: Matching, files: Files, place: Place, log: Log,
 }
 
+/// What a name of the original's settings means here.
+enum Older {
+    /// The same as a key.
+    Key(&'static str, &'static str),
+    /// The port of `listen.http`, and not its address.
+    Port,
+    /// Nothing: this version cannot honour it.
+    Unsupported(&'static str),
+}
+
+fn older(name: &str) -> Option<Older> {
+    Some(match name {
+        "NODE_ENV" => Older::Key("server", "environment"),
+        "CORS_ORIGIN" => Older::Key("origins", "allow"),
+        "JWT_SECRET" => Older::Key("auth", "jwt_secret"),
+        "JWT_EXPIRES_IN" => Older::Key("auth", "token_life"),
+        "MAX_FILE_SIZE" => Older::Key("files", "max_bytes"),
+        "MAX_VOICE_DURATION" => Older::Key("files", "max_voice_seconds"),
+        "PORT" => Older::Port,
+        "MONGODB_URI" => Older::Unsupported("MONGODB_URI"),
+        "REDIS_URL" => Older::Unsupported("REDIS_URL"),
+        _ => return None,
+    })
+}
+
 /// The file's settings with variables laid over them.
 #[derive(Default)]
 pub(super) struct Layers {
     table: Table,
+    /// What `PORT` says, unless a layer above it has `listen.http`.
+    pub(super) port: Option<u16>,
     /// Names of the original's settings that this version cannot honour.
     pub(super) unsupported: Vec<&'static str>,
 }
@@ -92,7 +122,7 @@ impl Layers {
     pub(super) fn of_file(text: &str) -> Result<Self, toml::de::Error> {
         // Read as settings too, for an error that shows the line.
         toml::from_str::<Raw>(text)?;
-        Ok(Self { table: toml::from_str(text)?, unsupported: Vec::new() })
+        Ok(Self { table: toml::from_str(text)?, ..Self::default() })
     }
 
     /// All layers as one.
@@ -100,35 +130,40 @@ impl Layers {
         Raw::deserialize(self.table).expect("the file and each variable were read before")
     }
 
-    /// Takes a variable of the environment; those that are none of ours are passed over.
-    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
-        let (section, key) = match name {
-            "NODE_ENV" => ("server", "environment"),
-            "CORS_ORIGIN" => ("origins", "allow"),
-            "JWT_SECRET" => ("auth", "jwt_secret"),
-            "JWT_EXPIRES_IN" => ("auth", "token_life"),
-            "MAX_FILE_SIZE" => ("files", "max_bytes"),
-            "MAX_VOICE_DURATION" => ("files", "max_voice_seconds"),
-            "PORT" => {
-                let port: u16 =
-                    value.parse().map_err(|_| Error::value(name, value, "a port is a number from 0 to 65535"))?;
-                return self.put(name, "listen", "http", &port.to_string());
+    /// Lays the variables of one place over what is there; those that are none of ours are passed over.
+    ///
+    /// How they are sorted means nothing: an environment has no order. A key's own name wins over its
+    /// older one, and `PORT` over the port in the same place. Of one name the last counts.
+    pub(super) fn lay(&mut self, variables: impl IntoIterator<Item = (String, String)>) -> Result<(), Error> {
+        let mut own = Vec::new();
+        let mut port = None;
+        for (name, value) in variables {
+            match older(&name) {
+                Some(Older::Key(section, key)) => self.put(&name, section, key, &value)?,
+                Some(Older::Port) => {
+                    let number = value.parse::<u16>();
+                    port = Some(number.map_err(|_| Error::value(&name, value, "a port is a number from 0 to 65535"))?);
+                }
+                Some(Older::Unsupported(name)) => self.note(name),
+                None => own.push((name, value)),
             }
-            "MONGODB_URI" => return self.note("MONGODB_URI"),
-            "REDIS_URL" => return self.note("REDIS_URL"),
-            _ => match name.strip_prefix("DUOLOGUE_") {
-                Some(rest) => known(&rest.to_lowercase()).ok_or_else(|| Error::UnknownVariable(name.to_owned()))?,
-                None => return Ok(()),
-            },
-        };
-        self.put(name, section, key, value)
+        }
+        for (name, value) in own {
+            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            let (section, key) = known(&rest.to_lowercase()).ok_or_else(|| Error::UnknownVariable(name.clone()))?;
+            self.put(&name, section, key, &value)?;
+            if (section, key) == ("listen", "http") {
+                self.port = None;
+            }
+        }
+        self.port = port.or(self.port);
+        Ok(())
     }
 
-    fn note(&mut self, name: &'static str) -> Result<(), Error> {
+    fn note(&mut self, name: &'static str) {
         if !self.unsupported.contains(&name) {
             self.unsupported.push(name);
         }
-        Ok(())
     }
 
     /// Reads one value as its key wants it, by way of the same rules as the file's.

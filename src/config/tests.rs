@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Config, Environment, Error, load};
+use super::{Config, Environment, Error, lay, load};
 
 const SECRET: &str = "correct-horse-battery-staple-0123456789";
 
@@ -246,6 +246,53 @@ fn a_later_layer_wins() {
     let over = home.load(Some(&path), &both).unwrap();
     assert_eq!((over.session.per_user, over.session.resume_window), (4, Duration::from_secs(1)));
     assert!(over.origins.allows(Some("https://env.example")) && !over.origins.allows(Some("https://file.example")));
+}
+
+#[test]
+fn the_order_of_variables_in_one_place_means_nothing() {
+    let listen = |variables: [(&'static str, &'static str); 2]| {
+        let there = with(&variables).unwrap().listen.http.unwrap().to_string();
+        let back = with(&[variables[1], variables[0]]).unwrap().listen.http.unwrap().to_string();
+        assert_eq!(there, back, "{variables:?}");
+        there
+    };
+    assert_eq!(listen([("DUOLOGUE_LISTEN_HTTP", "0.0.0.0:4201"), ("PORT", "4201")]), "0.0.0.0:4201");
+    assert_eq!(listen([("DUOLOGUE_LISTEN_HTTP", "0.0.0.0:3001"), ("PORT", "8080")]), "0.0.0.0:8080");
+    assert_eq!(listen([("DUOLOGUE_LISTEN_HTTP", "[::]:3001"), ("PORT", "0")]), "[::]:0");
+    assert_eq!(listen([("DUOLOGUE_LISTEN_HTTP", "3001"), ("PORT", "8080")]), "127.0.0.1:8080");
+    let allows = |config: &Config, origin| config.origins.allows(Some(origin));
+    let origins = [("DUOLOGUE_ORIGINS_ALLOW", "https://own.example"), ("CORS_ORIGIN", "https://older.example")];
+    for origins in [origins, [origins[1], origins[0]]] {
+        let config = with(&origins).unwrap();
+        assert!(allows(&config, "https://own.example") && !allows(&config, "https://older.example"), "{origins:?}");
+    }
+    let off = with(&[("PORT", "8080"), ("DUOLOGUE_LISTEN_HTTP", "off")]).unwrap();
+    assert_eq!(off.listen.http, None, "a port alone turns nothing on");
+    assert!(off.warnings.iter().any(|warning| warning.contains("PORT")), "{:?}", off.warnings);
+}
+
+#[test]
+fn a_port_alone_leaves_the_address_of_the_places_below() {
+    let home = Home::new();
+    let file = home.file("[listen]\nhttp = \"0.0.0.0:1\"");
+    let own = ("DUOLOGUE_SERVER_DATA".to_owned(), home.0.path().display().to_string());
+    let place = |variables: &[(&str, &str)]| -> Vec<(String, String)> {
+        let written = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        written.chain([own.clone()]).collect()
+    };
+    let (port, address) = (("PORT", "2"), ("DUOLOGUE_LISTEN_HTTP", "[::]:3"));
+    for (env_file, environment, expected) in [
+        (&[][..], &[port][..], "0.0.0.0:2"),
+        (&[port], &[], "0.0.0.0:2"),
+        (&[address], &[port], "[::]:2"),
+        (&[address, port], &[], "[::]:2"),
+        (&[port], &[address], "[::]:3"),
+        (&[("PORT", "4")], &[port], "0.0.0.0:2"),
+        (&[("PORT", "4")], &[address, port], "[::]:2"),
+    ] {
+        let config = lay(Some(&file), [place(env_file), place(environment)]).unwrap();
+        assert_eq!(config.listen.http.unwrap().to_string(), expected, "{env_file:?}, {environment:?}");
+    }
 }
 
 #[test]
