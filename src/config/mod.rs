@@ -5,12 +5,14 @@
 //! the environment. Must not know: what the settings are for.
 
 mod check;
+mod env_file;
 mod proxies;
 mod raw;
 mod settings;
 
 use std::path::{Path, PathBuf};
 
+use self::env_file::{EnvFile, Other};
 pub use self::proxies::{Trusted, client_address};
 pub use self::settings::{
     Auth, Config, Environment, Files, Limits, Listen, Log, LogFiles, Matching, Origins, Place, Public, Secret, Session,
@@ -19,6 +21,9 @@ pub use self::settings::{
 
 /// Read when no other file is named, if it is there.
 const USUAL_FILE: &str = "config/duologue.toml";
+
+/// Read beside it, if it is there.
+const ENV_FILE: &str = ".env";
 
 /// What is wrong with the settings.
 #[derive(Debug, thiserror::Error)]
@@ -65,19 +70,33 @@ impl Error {
 /// # Errors
 /// The first thing that is wrong.
 pub fn from_process(file: Option<&Path>) -> Result<Config, Error> {
-    let env_file: Vec<(String, String)> = match dotenvy::from_path_iter(".env") {
-        Ok(lines) => lines.collect::<Result<_, _>>().map_err(|_| {
-            // dotenvy's own words quote the line, which may hold a secret.
-            let message = "a line is not NAME=value; put values with spaces or # in quotes".to_owned();
-            Error::File { path: ".env".into(), message }
-        })?,
-        Err(error) if error.not_found() => Vec::new(),
-        Err(error) => return Err(Error::File { path: ".env".into(), message: error.to_string() }),
+    let bytes = match std::fs::read(ENV_FILE) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(source) => return Err(Error::Unreadable { path: ENV_FILE.into(), source }),
     };
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let usual = Path::new(USUAL_FILE);
-    lay(file.or_else(|| usual.exists().then_some(usual)), [env_file, environment.collect()])
+    with_env_file(file.or_else(|| usual.exists().then_some(usual)), &bytes, environment.collect())
+}
+
+/// The settings of a file, of the bytes of `.env`, and of the environment.
+fn with_env_file(file: Option<&Path>, bytes: &[u8], environment: Vec<(String, String)>) -> Result<Config, Error> {
+    let EnvFile { mut variables, others } = env_file::read(bytes);
+    // The original takes an empty value for none, and its default.
+    variables.retain(|(name, value)| !(value.is_empty() && raw::is_older(name)));
+    let mut warnings = Vec::new();
+    for Other { line, name } in others {
+        if raw::is_ours(&name) {
+            let message = format!("line {line}: {name} has no value; write {name}=value, or begin the line with #");
+            return Err(Error::File { path: ENV_FILE.into(), message });
+        }
+        warnings.push(format!("line {line} of {ENV_FILE} is not NAME=value; it is passed over"));
+    }
+    let mut config = lay(file, [variables, environment])?;
+    config.warnings.splice(0..0, warnings);
+    Ok(config)
 }
 
 /// The settings of a file and of variables from one place.

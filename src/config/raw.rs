@@ -107,6 +107,16 @@ fn older(name: &str) -> Option<Older> {
     })
 }
 
+/// Whether the original has a setting of this name, too.
+pub(super) fn is_older(name: &str) -> bool {
+    older(name).is_some()
+}
+
+/// Whether a variable of this name is meant for us.
+pub(super) fn is_ours(name: &str) -> bool {
+    is_older(name) || name.starts_with(PREFIX)
+}
+
 /// The file's settings with variables laid over them.
 #[derive(Default)]
 pub(super) struct Layers {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Config, Environment, Error, lay, load};
+use super::{Config, Environment, Error, lay, load, with_env_file};
 
 const SECRET: &str = "correct-horse-battery-staple-0123456789";
 
@@ -221,6 +221,64 @@ fn an_env_file_of_the_original_starts() {
     assert_says(&with(&so_far).unwrap_err(), &["JWT_SECRET", "at least 32 bytes", "openssl rand -hex 32"]);
     so_far.extend([("JWT_SECRET", SECRET), ("DUOLOGUE_LISTEN_HTTP", "0.0.0.0:3001")]);
     assert_eq!(with(&so_far).unwrap().listen.http, Some("0.0.0.0:3001".parse().unwrap()));
+}
+
+/// An `.env` as people write them for Node.
+const THEIRS: &str = "\u{feff}# Server Configuration\r
+APP_NAME=Realtime Chat Backend\r
+PORT=3001 # as in the docs\r
+NODE_ENV=\r
+\r
+export CORS_ORIGIN=http://localhost:3000, http://localhost:5173\r
+MONGODB_URI = 'mongodb://localhost:27017/chat'\r
+JWT_SECRET=it's-$HOME-\\d-and-more-than-32-bytes\r
+JWT_EXPIRES_IN=\"7d\"\r
+MAX_FILE_SIZE=\r
+MAX_VOICE_DURATION: 300\r
+REDIS_URL=\r
+PATTERN=^\\d+$\r
+SMTP_KEY=\"-----BEGIN KEY-----\r
+PORT=1\r
+-----END KEY-----\"\r
+EMPTY\r
+";
+
+#[test]
+fn an_env_file_in_the_dialect_of_node_starts() {
+    let home = Home::new();
+    let data = vec![("DUOLOGUE_SERVER_DATA".to_owned(), home.0.path().display().to_string())];
+    let start = |more: &str| with_env_file(None, format!("{THEIRS}{more}").as_bytes(), data.clone());
+    let config = start("").unwrap();
+    assert_eq!(config.environment, Environment::Development);
+    assert_eq!(config.listen.http, Some("127.0.0.1:3001".parse().unwrap()));
+    assert!(config.origins.allow.iter().eq(["http://localhost:3000", "http://localhost:5173"]));
+    assert_eq!(config.auth.secret.expose(), br"it's-$HOME-\d-and-more-than-32-bytes");
+    assert_eq!((config.files.max_bytes, config.files.max_voice), (10 * 1024 * 1024, Duration::from_secs(300)));
+    let [passed_over, mongo] = &config.warnings[..] else { panic!("{:?}", config.warnings) };
+    assert!(passed_over.starts_with("line 17 of .env") && mongo.starts_with("MONGODB_URI"), "{:?}", config.warnings);
+    // Later in the file wins; an empty one does not.
+    assert_eq!(start("PORT=8080\nPORT=").unwrap().listen.http, Some("127.0.0.1:8080".parse().unwrap()));
+    assert_says(&start("PORT 8080 secret").unwrap_err(), &[".env", "line 18", "PORT=value"]);
+    assert_says(&start("DUOLOGUE_LOG_LEVEL").unwrap_err(), &[".env", "line 18", "DUOLOGUE_LOG_LEVEL=value"]);
+    assert_says(&start("DUOLOGUE_LOG_LEVLE=info").unwrap_err(), &["DUOLOGUE_LOG_LEVLE", "config/duologue.toml"]);
+    let error = start("JWT_SECRET correct-horse").unwrap_err().to_string();
+    assert!(!error.contains("horse"), "{error}");
+}
+
+#[test]
+fn empty_settings_of_an_env_file_are_not_set() {
+    let home = Home::new();
+    let data = ("DUOLOGUE_SERVER_DATA".to_owned(), home.0.path().display().to_string());
+    let text = "PORT=\nNODE_ENV=\nCORS_ORIGIN=\nMONGODB_URI=\nJWT_SECRET=\nJWT_EXPIRES_IN=''\nREDIS_URL=\n\
+                MAX_FILE_SIZE= # none\nMAX_VOICE_DURATION=";
+    let empty = with_env_file(None, text.as_bytes(), vec![data.clone()]).unwrap();
+    let none = with_env_file(None, b"", vec![data.clone()]).unwrap();
+    assert_eq!(format!("{empty:?}"), format!("{none:?}"));
+    assert_eq!(empty.auth.secret, none.auth.secret);
+    let production = [data, ("NODE_ENV".to_owned(), "production".to_owned())];
+    let behind = format!("{text}\nDUOLOGUE_LISTEN_HTTPS=off\nDUOLOGUE_LISTEN_QUIC=off");
+    let error = with_env_file(None, behind.as_bytes(), production.to_vec()).unwrap_err();
+    assert_says(&error, &["JWT_SECRET", "not set"]);
 }
 
 #[test]
