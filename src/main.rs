@@ -10,8 +10,7 @@ use duologue::config::{self, Config};
 use duologue::load;
 use duologue::logs;
 use duologue::moving;
-use duologue::place::Places;
-use duologue::server::Server;
+use duologue::server::{self, Server};
 use duologue::terminal;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -69,7 +68,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(Command::Check) => {
             let config = config()?;
             config.warnings.iter().for_each(|warning| println!("warning: {warning}"));
-            Places::open(&config.place)?;
+            server::check(&config)?;
+            logs::check(&config.log)?;
             println!("The settings are fine.");
             Ok(())
         }

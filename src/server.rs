@@ -93,6 +93,19 @@ pub struct Addresses {
     pub quic: Option<SocketAddr>,
 }
 
+/// Reads the files that the settings name and that [`Server::bind`] would read, and makes none.
+///
+/// # Errors
+/// The first that cannot be used.
+pub fn check(config: &Config) -> Result<(), Error> {
+    Places::open(&config.place)?;
+    let encrypted = config.listen.https.is_some() || config.listen.quic.is_some();
+    if encrypted && config.tls.own.is_some() {
+        Certificates::open(config, SystemTime::now())?;
+    }
+    Ok(())
+}
+
 impl Server {
     /// Opens the store, loads the certificate, binds every socket.
     ///
@@ -310,5 +323,30 @@ impl fmt::Display for Banner<'_> {
         row("HTTPS", https, "the same over TLS")?;
         row("QUIC", quic, "WebTransport (UDP)")?;
         writeln!(f, "\n  Data in {}. Ctrl-C stops.", self.config.data.display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_fails_where_a_start_would_and_makes_no_files() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name).display().to_string();
+        let config = |more: &[(&str, String)]| {
+            let data = [("DUOLOGUE_SERVER_DATA", path("data")), ("DUOLOGUE_TLS_FOLDER", path("certs"))];
+            let all = data.iter().chain(more).map(|(name, value)| ((*name).to_owned(), value.clone()));
+            config::load(None, all).unwrap()
+        };
+        let missing = [("DUOLOGUE_TLS_CERTIFICATE", path("chain.pem")), ("DUOLOGUE_TLS_KEY", path("key.pem"))];
+        let error = check(&config(&missing)).unwrap_err().to_string();
+        assert!(error.contains("chain.pem"), "{error}");
+        let off = ["DUOLOGUE_LISTEN_HTTPS", "DUOLOGUE_LISTEN_QUIC"].map(|name| (name, "off".to_owned()));
+        check(&config(&[&missing[..], &off].concat())).unwrap();
+        let error = check(&config(&[("DUOLOGUE_PLACE_DATABASE", path("none.mmdb"))])).unwrap_err().to_string();
+        assert!(error.contains("none.mmdb"), "{error}");
+        check(&config(&[])).unwrap();
+        assert!(!home.path().join("certs").exists(), "a development certificate is for a start to make");
     }
 }

@@ -30,7 +30,7 @@ const LAWS: &[(&str, &[&str])] = &[
     ("load", &["client", "hub", "protocol"]),
     ("terminal", &["client", "hub", "protocol"]),
     ("moving", &["auth", "chat", "config", "protocol", "store"]),
-    ("main", &["config", "load", "logs", "moving", "place", "server", "terminal"]),
+    ("main", &["config", "load", "logs", "moving", "server", "terminal"]),
 ];
 
 /// Words that only these modules may say: the libraries of the doors, and the environment.

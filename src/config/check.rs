@@ -37,6 +37,8 @@ pub(super) fn check(layers: Layers) -> Result<Config, Error> {
     let public = public(&raw.public)?;
     let origins = origins(&raw.origins, environment, &public)?;
     let auth = auth(&raw.auth, environment, &data, &mut warnings)?;
+    let limits = limits(&raw.limits)?;
+    proxies(environment, &listen, &limits.trusted_proxies, &mut warnings);
     Ok(Config {
         environment,
         listen,
@@ -47,7 +49,7 @@ pub(super) fn check(layers: Layers) -> Result<Config, Error> {
         store: Store::Sqlite { path: data.join("duologue.sqlite") },
         forget_after: forget_after(&raw.store)?,
         session: session(&raw.session)?,
-        limits: limits(&raw.limits)?,
+        limits,
         matching: matching(&raw.matching)?,
         files: files(&raw.files)?,
         place: place(&raw.place)?,
@@ -303,6 +305,24 @@ fn limits(raw: &raw::Limits) -> Result<Limits, Error> {
         max_parked: count("limits.max_parked", raw.max_parked, usual.max_parked)?,
         parked_bytes: count("limits.parked_bytes", raw.parked_bytes, usual.parked_bytes)?,
     })
+}
+
+/// What is likely to be a slip in who may say for whom they speak.
+fn proxies(environment: Environment, listen: &Listen, trusted: &Trusted, warnings: &mut Vec<String>) {
+    if environment == Environment::Production && listen.https.is_none() && trusted.is_empty() {
+        warnings.push(
+            "listen.https is off and limits.trusted_proxies is empty: all who come through a proxy share one address \
+             and its limits; list the proxy's address"
+                .to_owned(),
+        );
+    }
+    if trusted.is_everyone() {
+        warnings.push(
+            "limits.trusted_proxies lists all addresses: anyone may claim any address in X-Forwarded-For, and the \
+             limits hold nobody; list the proxies alone"
+                .to_owned(),
+        );
+    }
 }
 
 fn matching(raw: &raw::Matching) -> Result<Matching, Error> {

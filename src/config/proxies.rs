@@ -29,6 +29,16 @@ impl Trusted {
         list.iter().map(network).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether nobody is listed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether all addresses of a kind are listed: then whoever connects may say who they are.
+    pub(super) fn is_everyone(&self) -> bool {
+        self.0.iter().any(|network| network.prefix_len() == 0)
+    }
+
     /// Whether an address is that of a listed proxy.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))

@@ -413,6 +413,21 @@ fn production_compares_origins_exactly() {
 }
 
 #[test]
+fn a_likely_slip_about_proxies_is_warned_of() {
+    let behind = [("DUOLOGUE_LISTEN_HTTPS", "off"), ("DUOLOGUE_LISTEN_QUIC", "off")];
+    let warnings = |more: &[_]| production(&[&behind[..], more].concat()).unwrap().warnings;
+    let [alone] = &warnings(&[])[..] else { panic!("{:?}", warnings(&[])) };
+    assert!(alone.contains("trusted_proxies is empty"), "{alone}");
+    assert!(warnings(&[("DUOLOGUE_LIMITS_TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8")]).is_empty());
+    for all in ["0.0.0.0/0", "::/0", "127.0.0.1,::/0"] {
+        let [all] = &warnings(&[("DUOLOGUE_LIMITS_TRUSTED_PROXIES", all)])[..] else { panic!("{all}") };
+        assert!(all.contains("lists all addresses"), "{all}");
+    }
+    assert!(production(&[]).unwrap().warnings.is_empty(), "with TLS of its own there may be no proxy");
+    assert!(with(&behind).unwrap().warnings.is_empty(), "development has one person");
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let config = production(&[("DUOLOGUE_PUBLIC_STATS_TOKEN", "stats-token-of-the-operator")]).unwrap();
     assert_eq!(config.auth.secret.expose(), SECRET.as_bytes());

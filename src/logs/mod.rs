@@ -76,6 +76,19 @@ pub fn start(settings: &Log) -> Result<Logs, Error> {
     Ok(Logs { _writing: writing })
 }
 
+/// Whether the files could be written, without leaving anything behind: whoever asks may be another user
+/// than the one who is to write them.
+///
+/// # Errors
+/// They could not.
+pub fn check(settings: &Log) -> Result<(), Error> {
+    let Some(files) = &settings.files else { return Ok(()) };
+    ["combined.log", "error.log"].iter().try_for_each(|name| {
+        rotation::try_out(&files.folder.join(name))
+            .map_err(|source| Error::Folder { folder: files.folder.display().to_string(), source })
+    })
+}
+
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
 fn file(name: &str, files: &LogFiles, level: Targets) -> Result<(Lines, WorkerGuard), Error> {
@@ -117,6 +130,31 @@ pub fn truncated(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_tried_out_and_left_as_it_was() {
+        let home = tempfile::tempdir().unwrap();
+        let log = |folder: &str| Log {
+            level: "info".to_owned(),
+            files: Some(LogFiles {
+                folder: home.path().join(folder),
+                level: "info".to_owned(),
+                max_bytes: 65_536,
+                keep: 1,
+            }),
+        };
+        check(&log("a/b")).unwrap();
+        check(&log("")).unwrap();
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+        std::fs::write(home.path().join("combined.log"), "a line\n").unwrap();
+        check(&log("")).unwrap();
+        assert_eq!(std::fs::read_to_string(home.path().join("combined.log")).unwrap(), "a line\n");
+        std::fs::create_dir(home.path().join("error.log")).unwrap();
+        assert!(check(&log("")).unwrap_err().to_string().contains("log.folder"), "a folder is no file");
+        assert!(check(&log("combined.log")).is_err(), "a file is no folder");
+        assert!(check(&log("combined.log/a")).is_err(), "and holds none");
+        check(&Log { level: "info".to_owned(), files: None }).unwrap();
+    }
 
     #[test]
     fn others_say_little_unless_they_are_named() {
