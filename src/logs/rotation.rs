@@ -47,18 +47,41 @@ impl Rotated {
         name.into()
     }
 
+    /// `combined.log.new`: what the next file is called until it has its place.
+    fn next(&self) -> PathBuf {
+        let mut name = OsString::from(&self.path);
+        name.push(".new");
+        name.into()
+    }
+
+    /// Begins anew. What may fail for want of space or of descriptors, the new file, comes first: until it
+    /// is there, nothing is moved, and nothing is lost.
     fn rotate(&mut self) -> io::Result<()> {
-        for number in (1..self.keep).rev() {
+        if self.keep == 0 {
+            return self.file.set_len(0);
+        }
+        let next = self.next();
+        let file = append_to(&next)?;
+        self.shift(&next).inspect_err(|_| {
+            let _ = fs::remove_file(&next);
+        })?;
+        self.file = file;
+        Ok(())
+    }
+
+    /// Each file one number up, and the new one in the place of the newest.
+    fn shift(&self, next: &Path) -> io::Result<()> {
+        // Up to the first number that is free: if a rotation was broken off, its gap is filled, and the
+        // oldest stays.
+        let free = (1..self.keep).find(|number| !self.older(*number).exists()).unwrap_or(self.keep);
+        for number in (1..free).rev() {
             replace(&self.older(number), &self.older(number + 1))?;
         }
-        if self.keep == 0 {
-            self.file.set_len(0)?;
-        } else {
-            replace(&self.path, &self.older(1))?;
-            self.file = append_to(&self.path)?;
-        }
-        self.size = 0;
-        Ok(())
+        replace(&self.path, &self.older(1))?;
+        fs::rename(next, &self.path).inspect_err(|_| {
+            // What is written on goes to the file of the name that people watch.
+            let _ = replace(&self.older(1), &self.path);
+        })
     }
 }
 
@@ -66,9 +89,11 @@ impl Write for Rotated {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let length = line.len() as u64;
         // A line that is larger than a file may be has one to itself. Where rotation fails (a folder
-        // that was made read-only), the old file grows: lines are worth more than the bound.
+        // that was made read-only, no descriptor left), the old file grows: lines are worth more than the
+        // bound. The count begins anew all the same, so that the next try comes after as many bytes again.
         if self.size > 0 && self.size + length > self.most {
             let _ = self.rotate();
+            self.size = 0;
         }
         self.file.write_all(line)?;
         self.size += length;
@@ -198,6 +223,43 @@ mod tests {
             (read("combined.log").as_deref(), read("combined.log.1").as_deref()),
             (Some("eight\n"), Some("six\nseven\n"))
         );
+    }
+
+    #[test]
+    fn a_new_file_that_cannot_be_made_loses_nothing_and_is_tried_again_a_file_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("combined.log");
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).ok();
+        let mut log = Rotated::open(&path, 8, 2).unwrap();
+        let mut write = |lines: &[&str]| lines.iter().for_each(|line| log.write_all(line.as_bytes()).unwrap());
+        write(&["1st\n", "2nd\n", "3rd\n", "4th\n", "5th\n"]);
+        fs::create_dir(folder.path().join("combined.log.new")).unwrap();
+        write(&["6th\n", "7th\n", "8th\n", "9th\n"]);
+        let older = || (read("combined.log.1").unwrap(), read("combined.log.2").unwrap());
+        assert_eq!(read("combined.log").as_deref(), Some("5th\n6th\n7th\n8th\n9th\n"));
+        assert_eq!(older(), ("3rd\n4th\n".into(), "1st\n2nd\n".into()));
+        fs::remove_dir(folder.path().join("combined.log.new")).unwrap();
+        // Two since the last try that failed fill a file; the next one begins anew.
+        write(&["ten\n"]);
+        assert_eq!(read("combined.log").as_deref(), Some("5th\n6th\n7th\n8th\n9th\nten\n"));
+        write(&["new\n"]);
+        assert_eq!(read("combined.log").as_deref(), Some("new\n"));
+        assert_eq!(older(), ("5th\n6th\n7th\n8th\n9th\nten\n".into(), "3rd\n4th\n".into()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_gap_that_a_broken_rotation_left_is_filled_and_the_oldest_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("combined.log");
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("combined.log.2"), "oldest\n").unwrap();
+        let mut log = Rotated::open(&path, 4, 2).unwrap();
+        log.write_all(b"one\n").unwrap();
+        log.write_all(b"two\n").unwrap();
+        assert_eq!(fs::read_to_string(at("combined.log.2")).unwrap(), "oldest\n");
+        assert_eq!(fs::read_to_string(at("combined.log.1")).unwrap(), "one\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
     }
 
     #[test]
