@@ -25,6 +25,8 @@ use crate::store::{self, Store, User};
 const MOST_BYTES: u64 = 1024 * 1024;
 /// Lines that will not do and are told one by one; the rest are counted.
 const MOST_TOLD: usize = 100;
+/// The last millisecond of the year 9999 since 1970: what comes after has no date in RFC 3339.
+const LAST: Duration = Duration::from_millis(253_402_300_799_999);
 
 /// What `duologue users` is asked for.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -221,13 +223,14 @@ fn user(line: &[u8], now: SystemTime) -> Result<User, String> {
         return Err(format!("password {why}"));
     }
     let created_at = match created_at {
-        Some(date) => moment(date).ok_or("createdAt is no date")?,
+        Some(date) => moment(date).ok_or("createdAt is no date between the years 1970 and 9999")?,
         // The first four bytes of an ObjectId are its second.
         None => UNIX_EPOCH + Duration::from_secs(seconds(id)),
     };
-    // Who was never seen is not to be forgotten for it at once.
+    // Who was never seen is not to be forgotten for it at once, and who was seen in a time to come is not
+    // to be kept until then.
     let last_seen = match last_seen {
-        Some(date) => moment(date).ok_or("lastSeen is no date")?,
+        Some(date) => moment(date).ok_or("lastSeen is no date between the years 1970 and 9999")?.min(now),
         None => now,
     };
     Ok(User { id, username, email, password_hash, created_at, last_seen })
@@ -260,7 +263,8 @@ fn moment(date: Date) -> Option<SystemTime> {
             i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()?
         }
     };
-    Some(UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).ok()?))
+    let since = Duration::from_millis(u64::try_from(millis).ok()?);
+    (since <= LAST).then(|| UNIX_EPOCH + since)
 }
 
 #[cfg(test)]
@@ -270,7 +274,8 @@ mod tests {
     use super::*;
 
     const HASH: &str = "$2b$10$ap399CPFWNI.ZAoI8eJ1Q.qT7roR93SRMhy3EpM7cYG3TmlDL4b2y";
-    const NOW: SystemTime = UNIX_EPOCH;
+    /// In November 2026.
+    const NOW: Duration = Duration::from_secs(1_795_000_000);
 
     fn line(id: u32, name: &str, more: &str) -> String {
         format!(
@@ -279,7 +284,7 @@ mod tests {
     }
 
     fn lines(text: &str) -> Lines {
-        read(text.as_bytes(), NOW).unwrap()
+        read(text.as_bytes(), UNIX_EPOCH + NOW).unwrap()
     }
 
     async fn store(folder: &tempfile::TempDir) -> Arc<dyn Store> {
@@ -302,7 +307,10 @@ mod tests {
 
         let without = &lines(&line(2, "ben", "")).good[0].1;
         assert_eq!(without.created_at, UNIX_EPOCH + Duration::from_secs(0x64b0_c0de), "as the id has it");
-        assert_eq!(without.last_seen, NOW);
+        assert_eq!(without.last_seen, UNIX_EPOCH + NOW);
+        let ahead = line(2, "ben", r#","createdAt":{"$date":253402300799999},"lastSeen":{"$date":253402300799999}"#);
+        let ahead = &lines(&ahead).good[0].1;
+        assert_eq!((ahead.created_at, ahead.last_seen), (UNIX_EPOCH + LAST, UNIX_EPOCH + NOW), "seen by now");
         let other = line(3, "cleo", r#","lastActive":{"$date":1700000000000}"#).replace("password", "passwordHash");
         assert_eq!(lines(&other).good[0].1.last_seen, at(1_700_000_000_000));
     }
@@ -326,6 +334,10 @@ mod tests {
             line(1, "ada", r#","createdAt":{"$date":"yesterday"}"#),
             line(1, "ada", r#","passwordHash":"x""#),
             format!("{good}\r"),
+            line(1, "ada", r#","createdAt":{"$date":253402300800000}"#),
+            line(1, "ada", r#","createdAt":{"$date":{"$numberLong":"9223372036854775807"}}"#),
+            line(1, "ada", r#","createdAt":{"$date":"1969-12-31T23:59:59Z"}"#),
+            line(1, "ada", r#","lastSeen":{"$date":-1}"#),
         ]
         .join("\n");
         let read = lines(&text);
@@ -343,6 +355,10 @@ mod tests {
             "line 11: password is a bcrypt hash of cost 15",
             "line 12: createdAt",
             "line 13: has password twice",
+            "line 15: createdAt is no date between the years 1970 and 9999",
+            "line 16: createdAt is no date between",
+            "line 17: createdAt is no date between",
+            "line 18: lastSeen is no date between",
         ] {
             assert!(told.contains(says), "{says}: {told}");
         }

@@ -12,6 +12,8 @@ mod rotation;
 
 use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::panic;
+use std::thread;
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -73,6 +75,7 @@ pub fn start(settings: &Log) -> Result<Logs, Error> {
         }
     }
     tracing_subscriber::registry().with(layers).init();
+    note_panics();
     Ok(Logs { _writing: writing })
 }
 
@@ -87,6 +90,20 @@ pub fn check(settings: &Log) -> Result<(), Error> {
         rotation::try_out(&files.folder.join(name))
             .map_err(|source| Error::Folder { folder: files.folder.display().to_string(), source })
     })
+}
+
+/// Has every panic noted as an error, by its thread and its place, after what the hook before does (a few
+/// lines on stderr). What it says stays out of the logs: it may hold what somebody said.
+fn note_panics() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| {
+        before(panicked);
+        let thread = thread::current();
+        let thread = thread.name().unwrap_or("without a name");
+        let place = panicked.location().map(|place| format!("{}:{}", place.file(), place.line()));
+        let place = place.as_deref().unwrap_or("unknown");
+        tracing::error!(thread, place, "a thread or a task panicked: this is a fault of the program");
+    }));
 }
 
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
@@ -169,6 +186,36 @@ mod tests {
         assert!(may("warn,duologue=debug", "duologue::rest", Level::DEBUG));
         assert!(!may("off", "duologue", Level::ERROR) && !may("off", "quinn", Level::ERROR));
         assert!(!may("duologue=debug", "quinn", Level::ERROR), "nothing was said of the rest");
+    }
+
+    /// Keeps what is written to it.
+    #[derive(Clone, Default)]
+    struct Kept(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_noted_by_its_place_and_not_by_what_it_says() {
+        let kept = Kept::default();
+        let place = kept.clone();
+        let people = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || place.clone());
+        let subscriber = tracing_subscriber::registry().with(people);
+        note_panics();
+        let line = line!() + 1;
+        let panics = || panic::catch_unwind(|| panic!("what Ada said"));
+        assert!(tracing::subscriber::with_default(subscriber, panics).is_err());
+        let noted = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert!(noted.contains("ERROR") && noted.contains("a_panic_is_noted"), "level and thread: {noted}");
+        assert!(noted.contains(&format!("src/logs/mod.rs:{line}")), "{noted}");
+        assert!(!noted.contains("Ada"), "{noted}");
     }
 
     #[test]

@@ -132,6 +132,9 @@ pub enum Error {
     /// The path is a door, and this is no knock.
     #[error("Here is a WebSocket: ask for an upgrade (RFC 6455 section 4.1), or see GET /api/connect.")]
     UpgradeRequired,
+    /// A fault of ours.
+    #[error("Something went wrong in the server. Try again.")]
+    Panicked,
     /// The accounts refused.
     #[error(transparent)]
     Accounts(#[from] accounts::Error),
@@ -167,7 +170,8 @@ impl Error {
             | Self::StatsToken
             | Self::NotFound
             | Self::MethodNotAllowed
-            | Self::UpgradeRequired => Vec::new(),
+            | Self::UpgradeRequired
+            | Self::Panicked => Vec::new(),
         }
     }
 
@@ -189,6 +193,7 @@ impl Error {
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
             Self::UpgradeRequired => (StatusCode::UPGRADE_REQUIRED, "upgrade-required"),
+            Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Accounts(error) => account_outcome(error),
         }
     }

@@ -24,6 +24,7 @@ mod transfers;
 mod unread;
 mod users;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -31,7 +32,10 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, head};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -80,7 +84,22 @@ pub struct Secure(pub bool);
 /// and readable to the pages that may connect.
 pub fn dressed(router: Router, state: State) -> Router {
     let cors = headers::cors(state.config.origins.clone()).allow_credentials(true);
-    router.layer(from_fn_with_state(state, limits::hold)).layer(cors).layer(from_fn(headers::guard))
+    layered(router, state, cors)
+}
+
+/// What all of our routes have around them.
+fn layered(router: Router, state: State, cors: CorsLayer) -> Router {
+    router
+        .layer(from_fn_with_state(state, limits::hold))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(cors)
+        .layer(from_fn(headers::guard))
+}
+
+/// The answer of a handler that panicked. What it died of may hold what somebody said: `logs` notes where,
+/// and nobody what.
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    Error::Panicked.into_response()
 }
 
 /// Every route there is, but for the realtime door. What is not in `routes!` is no part of the API and
@@ -105,7 +124,7 @@ pub fn router(state: State) -> Router {
         .routes(routes!(files::download))
         .split_for_parts();
     let document = openapi::whole(&document);
-    router
+    let router = router
         .route("/api/files/{ticket}", head(files::head))
         .route("/api/openapi.json", get(async move || openapi::answer(document)))
         .route("/api/docs", get(assets::docs))
@@ -116,8 +135,6 @@ pub fn router(state: State) -> Router {
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn_with_state(state.clone(), limits::hold))
-        .layer(cors)
-        .layer(from_fn(headers::guard))
-        .with_state(state)
+        .with_state(state.clone());
+    layered(router, state, cors)
 }

@@ -39,6 +39,12 @@ pub struct Service {
 
 impl Service {
     pub async fn with(variables: &[(&str, &str)]) -> Self {
+        let (state, data) = Self::state(variables).await;
+        let draining = Arc::clone(&state.draining);
+        Self { router: router(state), draining, _data: data }
+    }
+
+    async fn state(variables: &[(&str, &str)]) -> (State, TempDir) {
         let data = TempDir::new().unwrap();
         let mut all = vec![("DUOLOGUE_SERVER_DATA".to_owned(), data.path().to_str().unwrap().to_owned())];
         // Everyone of a test has one address.
@@ -48,17 +54,16 @@ impl Service {
         all.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let config = Arc::new(config::load(None, all).unwrap());
         let accounts = Accounts::new(store::open(&config).await.unwrap(), &config).unwrap();
-        let draining = Arc::new(AtomicBool::new(false));
-        let router = router(State {
+        let state = State {
             chat: Chat::new(accounts, &config.matching, &config.files),
             rates: Rates::new(&config.limits),
             config,
             certificates: None,
             started: Instant::now(),
             ports: Ports { https: Some(3443), quic: Some(3443) },
-            draining: Arc::clone(&draining),
-        });
-        Self { router, draining, _data: data }
+            draining: Arc::new(AtomicBool::new(false)),
+        };
+        (state, data)
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
@@ -367,6 +372,25 @@ fn times_have_milliseconds_always() {
     assert_eq!(at(1_672_531_200, 0), "2023-01-01T00:00:00.000Z");
     assert_eq!(at(1_709_251_199, 7_000), "2024-02-29T23:59:59.007Z");
     assert_eq!(at(1_709_251_199, 999_999), "2024-02-29T23:59:59.999Z");
+    assert_eq!(at(253_402_300_799, 999_999), "9999-12-31T23:59:59.999Z");
+    assert_eq!(at(253_402_300_800, 0), "9999-12-31T23:59:59.999Z", "no more than four digits of a year");
+    assert_eq!(at(i64::MAX.cast_unsigned() / 1000, 0), "9999-12-31T23:59:59.999Z");
+    assert_eq!(timestamp(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00.000Z");
+}
+
+#[tokio::test]
+async fn a_panic_is_an_answer_that_does_not_tell_what_was_said() {
+    let (state, _data) = Service::state(&[]).await;
+    let panics = async || -> StatusCode { panic!("what Ada said") };
+    let router = super::dressed(Router::new().route("/panics", axum::routing::get(panics)), state);
+    let request = Request::get("/panics").header("origin", "http://localhost:5173").body(Body::empty()).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff", "with the headers of every answer");
+    assert!(response.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN), "readable to pages");
+    let body: Value = serde_json::from_slice(&to_bytes(response.into_body(), usize::MAX).await.unwrap()).unwrap();
+    assert_eq!((&body["success"], &body["error"]["code"]), (&json!(false), &json!("internal")));
+    assert!(!body.to_string().contains("Ada"), "{body}");
 }
 
 #[test]

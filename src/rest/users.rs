@@ -1,6 +1,6 @@
 //! People: who is here, who is free, how many, and the device of the one who asks.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract;
 use axum::http::HeaderMap;
@@ -120,9 +120,14 @@ impl Myself {
     }
 }
 
-/// RFC 3339 in UTC with exactly three digits of a second, as JavaScript's `toISOString` writes it.
+/// The last millisecond of the year 9999, the last that has four digits, since 1970.
+const LAST: Duration = Duration::from_millis(253_402_300_799_999);
+
+/// RFC 3339 in UTC with exactly three digits of a second, as JavaScript's `toISOString` writes it. What is
+/// before 1970 or after 9999 is the nearest moment between.
 pub fn timestamp(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time);
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default().min(LAST);
+    let time = OffsetDateTime::from(UNIX_EPOCH + since);
     let (date, clock) = (time.date(), time.time());
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
