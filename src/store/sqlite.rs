@@ -1,5 +1,8 @@
 //! The embedded store: one SQLite file, one thread, one process.
 
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -47,6 +50,7 @@ impl Sqlite {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| Error::Unavailable(error.into()))?;
         }
+        create(path).map_err(|error| Error::Unavailable(error.into()))?;
         let connection = Connection::open(path).await.map_err(|error| Error::Unavailable(error.into()))?;
         let store = Self(connection);
         store.call(prepare).await?;
@@ -62,6 +66,16 @@ impl Sqlite {
             ConnectionError::Error(error) => refined(error),
             other => Error::Unavailable(other.to_string().into()),
         })
+    }
+}
+
+/// Makes the file for its owner alone, if there is none: SQLite would let everyone read it. Those beside it
+/// (-wal, -shm) take after it. A file that is there keeps what its owner has given it, and is not opened: to
+/// close it would undo SQLite's locks of this process.
+fn create(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -282,6 +296,22 @@ mod tests {
         let kept = conformance::run(store).await;
         let reopened = Sqlite::open(&path).await.unwrap();
         assert_eq!(reopened.user(kept.id).await.unwrap(), Some(kept), "kept from start to start");
+    }
+
+    #[tokio::test]
+    async fn its_files_are_for_their_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("duologue.sqlite");
+        let mode = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+        let store = Sqlite::open(&path).await.unwrap();
+        for name in ["duologue.sqlite", "duologue.sqlite-wal", "duologue.sqlite-shm"] {
+            assert_eq!(mode(name), 0o600, "{name}");
+        }
+        drop(store);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        Sqlite::open(&path).await.unwrap();
+        assert_eq!(mode("duologue.sqlite"), 0o640, "as its owner has it");
     }
 
     #[tokio::test]
