@@ -180,14 +180,14 @@ impl Accounts {
     /// Lets someone in who has an account.
     ///
     /// # Errors
-    /// [`Error::CredentialsWrong`], after the same time whatever was wrong; [`Error::Busy`],
-    /// [`Error::Unavailable`].
+    /// [`Error::CredentialsWrong`], after the same time whatever was wrong; [`Error::Busy`], also while the
+    /// last password for this address is looked at; [`Error::Unavailable`].
     pub async fn login(&self, email: &str, password: &str) -> Result<Entered, Error> {
         let asked = Instant::now();
         let user = within(self.0.store.user_by_email(email)).await?;
         let hash = user.as_ref().map(|user| user.password_hash.clone());
         let known = user.as_ref().map(|user| user.id);
-        let matches = self.0.hasher.verify(password.to_owned(), hash).await?;
+        let matches = self.0.hasher.verify(store::folded(email), password.to_owned(), hash).await?;
         let Some(user) = user.filter(|_| matches) else {
             info!(user = known.map(tracing::field::display), "a login was refused");
             sleep_until(asked + REFUSAL).await;

@@ -130,6 +130,6 @@ pub fn new_user_id(now: SystemTime) -> UserId {
 }
 
 /// Names and addresses are compared in this form.
-fn folded(text: &str) -> String {
+pub fn folded(text: &str) -> String {
     text.to_lowercase()
 }
