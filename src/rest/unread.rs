@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
-use hyper::body::{Frame, SizeHint};
 
 /// Told when a body has come to its end.
 #[derive(Clone, Default)]
