@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::header::UPGRADE;
 use axum::http::{Extensions, HeaderMap};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -186,11 +186,10 @@ impl Server {
         let router = rest::dressed(realtime.merge(polling), state).merge(router);
 
         if let Some(listener) = http {
-            let router = router.clone().layer(Extension(rest::Secure(false)));
+            let router = router.clone();
             tasks.spawn(tcp::serve(listener, None, router, tasks.clone(), stopping.clone()));
         }
         if let (Some(listener), Some(certificates)) = (https, &certificates) {
-            let router = router.layer(Extension(rest::Secure(true)));
             let tls = Some(certificates.tcp_config());
             tasks.spawn(tcp::serve(listener, tls, router, tasks.clone(), stopping.clone()));
         }

@@ -26,6 +26,10 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, version};
 use crate::config::Config;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Whether a request came over TLS: an extension of each, by the listener that took it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Secure(pub bool);
+
 /// Life of a development certificate, with an hour before now for clocks that are behind.
 const LIFE: Duration = Duration::from_secs(13 * 24 * 60 * 60);
 const BEFORE: Duration = Duration::from_secs(60 * 60);

@@ -146,12 +146,7 @@ fn origins(raw: &raw::Origins, environment: Environment, public: &Public) -> Res
             return Err(Error::value("origins.allow (CORS_ORIGIN)", origin, remedy));
         }
     }
-    if let Some(host) = &public.host {
-        allow.push(match public.https_port {
-            None | Some(443) => format!("https://{host}"),
-            Some(port) => format!("https://{host}:{port}"),
-        });
-    }
+    allow.extend(public.authority().map(|authority| format!("https://{authority}")));
     Ok(Origins { allow, any, local: development, absent: raw.allow_absent.unwrap_or(true) })
 }
 

@@ -1,7 +1,7 @@
 //! The settings as the rest of the crate sees them: checked, typed, with their units.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -76,6 +76,26 @@ pub struct Public {
     pub quic_port: Option<u16>,
     /// Who shows this may read `/api/socket/stats` in production.
     pub stats_token: Option<Secret>,
+}
+
+impl Public {
+    /// The name as URLs write it: an address of IPv6 in brackets (RFC 3986 section 3.2.2).
+    pub fn name(&self) -> Option<String> {
+        let host = self.host.as_ref()?;
+        Some(match host.parse::<Ipv6Addr>() {
+            Ok(address) => format!("[{address}]"),
+            Err(_) => host.clone(),
+        })
+    }
+
+    /// The same with the port of HTTPS, unless that goes without saying.
+    pub fn authority(&self) -> Option<String> {
+        let name = self.name()?;
+        Some(match self.https_port {
+            None | Some(443) => name,
+            Some(port) => format!("{name}:{port}"),
+        })
+    }
 }
 
 /// Certificates.

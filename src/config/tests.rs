@@ -410,6 +410,8 @@ fn production_compares_origins_exactly() {
     let public = [("DUOLOGUE_PUBLIC_HOST", "chat.example"), ("DUOLOGUE_PUBLIC_HTTPS_PORT", "8443")];
     assert!(production(&public[..1]).unwrap().origins.allows(Some("https://chat.example")));
     assert!(production(&public).unwrap().origins.allows(Some("https://chat.example:8443")));
+    let six = [("DUOLOGUE_PUBLIC_HOST", "2001:db8::1"), ("DUOLOGUE_PUBLIC_HTTPS_PORT", "8443")];
+    assert!(production(&six).unwrap().origins.allows(Some("https://[2001:db8::1]:8443")), "as browsers write it");
 }
 
 #[test]

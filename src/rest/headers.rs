@@ -13,10 +13,10 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::Secure;
 use super::rates::{LIMIT, REMAINING, RESET};
 use super::unread::End;
 use crate::config::Origins;
+use crate::tls::Secure;
 
 /// Scripts, styles and frames of our own only; realtime connections to wherever the doors are.
 const POLICY: &str = "default-src 'self'; script-src 'self'; script-src-attr 'none'; style-src 'self'; \

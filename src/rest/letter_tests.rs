@@ -12,8 +12,8 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::Secure;
 use super::tests::{Answer, Service, ada};
+use crate::tls::Secure;
 
 fn number(headers: &HeaderMap, name: &str) -> u64 {
     headers[name].to_str().unwrap().parse().unwrap()

@@ -35,7 +35,6 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, head};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::CorsLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -76,19 +75,9 @@ pub struct Ports {
     pub quic: Option<u16>,
 }
 
-/// Whether a request came over TLS. The listener adds it to every request as an extension.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Secure(pub bool);
-
-/// Routes of another door, whose pages call with their cookies: with the headers that every answer has,
-/// and readable to the pages that may connect.
+/// Routes with all that ours have around them; also those of the realtime doors.
 pub fn dressed(router: Router, state: State) -> Router {
-    let cors = headers::cors(state.config.origins.clone()).allow_credentials(true);
-    layered(router, state, cors)
-}
-
-/// What all of our routes have around them.
-fn layered(router: Router, state: State, cors: CorsLayer) -> Router {
+    let cors = headers::cors(state.config.origins.clone());
     router
         .layer(from_fn_with_state(state, limits::hold))
         .layer(CatchPanicLayer::custom(panicked))
@@ -105,7 +94,6 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 /// Every route there is, but for the realtime door. What is not in `routes!` is no part of the API and
 /// so not in its document: pages, and the document itself.
 pub fn router(state: State) -> Router {
-    let cors = headers::cors(state.config.origins.clone());
     let (schemas, paths, upload) = routes!(files::upload);
     let (router, document) = OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(service::health))
@@ -136,5 +124,5 @@ pub fn router(state: State) -> Router {
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(state.clone());
-    layered(router, state, cors)
+    dressed(router, state)
 }

@@ -17,10 +17,11 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::envelope::{Failure, Success, bearer, ok};
-use super::{Error, Ports, Secure, State};
+use super::{Error, Ports, State};
 use crate::chat::{Cargo, Census};
 use crate::config::{Environment, Public};
 use crate::protocol::PROTOCOL;
+use crate::tls::Secure;
 
 /// How long the accounts may take to say that they are there.
 const PING_DEADLINE: Duration = Duration::from_secs(1);
@@ -149,14 +150,8 @@ pub struct Addresses {
 /// used. `None`: there is neither.
 pub fn addresses(public: &Public, ports: Ports, reached: Reached<'_>) -> Option<Addresses> {
     let quic = ports.quic.map(|port| public.quic_port.unwrap_or(port));
-    let (name, websocket) = match &public.host {
-        Some(host) => {
-            let host = bracketed(host);
-            let port = public.https_port.filter(|port| *port != 443);
-            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-            let websocket = format!("wss://{host}{port}{REALTIME}");
-            (host, websocket)
-        }
+    let (name, websocket) = match public.name().zip(public.authority()) {
+        Some((name, authority)) => (name, format!("wss://{authority}{REALTIME}")),
         None => {
             let host = reached.host.filter(|host| is_plain(host))?;
             let scheme = if reached.secure { "wss" } else { "ws" };
@@ -174,14 +169,6 @@ pub fn addresses(public: &Public, ports: Ports, reached: Reached<'_>) -> Option<
 /// The HTTP origin at which a WebSocket is: what `io()` is given.
 fn origin(websocket: &str) -> String {
     format!("http{}", websocket.trim_start_matches("ws").trim_end_matches(REALTIME))
-}
-
-/// An address of IPv6 as URLs write it; any other host as it is.
-fn bracketed(host: &str) -> String {
-    match host.parse::<Ipv6Addr>() {
-        Ok(address) => format!("[{address}]"),
-        Err(_) => host.to_owned(),
-    }
 }
 
 /// Whether a Host header may be put into a URL: a name or an address and perhaps a port, no more.

@@ -18,11 +18,12 @@ use tower::ServiceExt;
 use super::assets::{content_type, has_it};
 use super::service::{Addresses, Reached, addresses};
 use super::users::timestamp;
-use super::{Error, Ports, Rates, Secure, State, router};
+use super::{Error, Ports, Rates, State, router};
 use crate::auth::{password, token};
 use crate::chat::accounts::{self, Problem};
 use crate::chat::{Accounts, Chat};
 use crate::config::Public;
+use crate::tls::Secure;
 use crate::{config, store};
 
 pub struct Answer {

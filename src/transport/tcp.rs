@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::http::header::USER_AGENT;
+use axum::http::header::{ORIGIN, USER_AGENT};
 use axum::http::{Extensions, HeaderMap};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -31,6 +31,7 @@ pub use super::lingering::Hangup;
 use super::lingering::Lingering;
 use crate::config::{Trusted, client_address};
 use crate::session::Peer;
+use crate::tls::Secure;
 
 /// Time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -43,16 +44,17 @@ const UNSENT: u32 = 64 * 1024;
 /// A pause when the system has no more sockets to give.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
-/// Whether a request came over TLS: an extension of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Encrypted(pub bool);
-
 /// Who asks for something over HTTP: by the connection's address, where a listener of ours has noted
 /// it, and by what the client says of itself.
 pub fn peer(extensions: &Extensions, headers: &HeaderMap, trusted: &Trusted) -> Peer {
     let address = extensions.get::<ConnectInfo<SocketAddr>>();
     let address = address.map(|ConnectInfo(address)| client_address(address.ip(), headers, trusted));
     Peer::new(address, headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()))
+}
+
+/// The page that asks (RFC 6454); what cannot be read is none that could be allowed.
+pub fn origin(headers: &HeaderMap) -> Option<&str> {
+    headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("?"))
 }
 
 /// Accepts connections until `stop`, each on a task of its own.
@@ -109,15 +111,15 @@ async fn connection(
     match tls {
         Some(tls) => {
             let stream = timeout(HANDSHAKE, tls.accept(stream)).await??;
-            http(stream, (peer, Encrypted(true)), router, stop).await
+            http(stream, (peer, Secure(true)), router, stop).await
         }
-        None => http(stream, (peer, Encrypted(false)), router, stop).await,
+        None => http(stream, (peer, Secure(false)), router, stop).await,
     }
 }
 
 async fn http<S>(
     stream: S,
-    (peer, encrypted): (SocketAddr, Encrypted),
+    (peer, secure): (SocketAddr, Secure),
     router: Router,
     stop: CancellationToken,
 ) -> anyhow::Result<()>
@@ -129,7 +131,7 @@ where
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(encrypted);
+        request.extensions_mut().insert(secure);
         request.extensions_mut().insert(hangup.clone());
         service.call(request)
     });

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::HeaderMap;
-use axum::http::header::ORIGIN;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::timeout;
 
+use super::tcp;
 use crate::config::Origins;
 use crate::hub::Door;
 use crate::outbox::Batch;
@@ -38,8 +38,7 @@ pub fn upgrade(
     sessions: Sessions,
     origins: &Origins,
 ) -> Response {
-    let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("?"));
-    let allowed = origins.allows(origin);
+    let allowed = origins.allows(tcp::origin(headers));
     configured(upgrade, MAX_FRAME).on_upgrade(move |socket| async move {
         let link = WebSocketLink { socket, peer };
         let tasks = sessions.tasks().clone();

@@ -152,7 +152,9 @@ impl Reader for SocketIoReader {
 impl Drop for SocketIoReader {
     fn drop(&mut self) {
         self.shared.close();
-        if self.shared.ended.is_cancelled() || self.shared.stays.load(Ordering::Acquire) {
+        // Whoever was not let in is seen off where that was refused.
+        let let_in = self.shared.connected.is_cancelled();
+        if !let_in || self.shared.ended.is_cancelled() || self.shared.stays.load(Ordering::Acquire) {
             return;
         }
         // The library may believe in a connection that the session has given up.
@@ -171,8 +173,8 @@ fn bare(event: ClientEvent, ack: Option<u64>) -> Heard {
 impl SocketIoReader {
     fn hear(&mut self, call: Call) -> Heard {
         let Call { said, answer } = call;
-        let spare = format!("{:016x}-{}", self.prefix, self.number() + 1);
-        let event = read(said.as_ref(), &spare);
+        let spare = || format!("{:016x}-{}", self.prefix, self.number() + 1);
+        let event = read(said.as_ref(), spare);
         if let Ok(ClientEvent::Match(wish)) = &event
             && self.shared.talking.load(Ordering::Acquire)
         {
@@ -231,7 +233,7 @@ impl SocketIoReader {
 }
 
 /// The event that an array of a name and arguments is.
-fn read(said: Option<&Str>, spare: &str) -> Result<ClientEvent, Refusal> {
+fn read(said: Option<&Str>, spare: impl FnOnce() -> String) -> Result<ClientEvent, Refusal> {
     let invalid = |message: &str| Refusal::new(ErrorCode::InvalidData, message);
     let Some(text) = said else {
         return Err(invalid("Events carry no binary data here. Send files with POST /api/files."));

@@ -46,10 +46,11 @@ use tokio_util::task::TaskTracker;
 use self::exits::Exits;
 use self::link::SocketIoLink;
 use self::shared::{Call, Shared};
-use super::tcp::{self, Encrypted};
+use super::tcp;
 use crate::config::{Origins, Public, Trusted};
 use crate::protocol::{ClientInfo, Hello, MAX_CLIENT_ID, PROTOCOL};
 use crate::session::Sessions;
+use crate::tls::Secure;
 
 /// Where clients look for it.
 pub const PATH: &str = "/socket.io";
@@ -81,8 +82,7 @@ const PARTING: Duration = Duration::from_secs(2);
 /// The library's read buffer for each WebSocket, in bytes.
 const READ_BUFFER: usize = 2048;
 
-/// The door. Clones are the same.
-#[derive(Clone)]
+/// The door.
 pub struct SocketIoDoor {
     io: SocketIo,
     links: TaskTracker,
@@ -202,7 +202,7 @@ impl ConnectHandler<LocalAdapter, Ours> for Porch {
     /// The client was let in and is told so; the link may write from now on.
     fn call(&self, socket: Arc<Socket>, _: Option<Value>) {
         if let Some(shared) = socket.extensions.get::<Arc<Shared>>() {
-            shared.connected();
+            shared.connected.cancel();
         }
     }
 
@@ -235,8 +235,7 @@ impl Porch {
 
     async fn admit(&self, socket: Arc<Socket>, auth: Option<&Value>) -> Result<(), String> {
         let parts = socket.req_parts();
-        let origin = parts.headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("?"));
-        if !self.house.origins.allows(origin) {
+        if !self.house.origins.allows(tcp::origin(&parts.headers)) {
             return Err("This page may not connect here: its origin is not in CORS_ORIGIN.".to_owned());
         }
         let auth = Auth::read(auth, parts, socket.protocol());
@@ -309,16 +308,14 @@ impl Auth {
 /// What the links to files begin with: by the public name where there is one, else as the client has
 /// reached us.
 fn base(public: &Public, trusted: &Trusted, parts: &Parts) -> String {
-    if let Some(host) = &public.host {
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        let port = public.https_port.filter(|port| *port != 443).map(|port| format!(":{port}")).unwrap_or_default();
-        return format!("https://{host}{port}");
+    if let Some(authority) = public.authority() {
+        return format!("https://{authority}");
     }
-    let encrypted = parts.extensions.get::<Encrypted>().is_some_and(|Encrypted(encrypted)| *encrypted);
+    let secure = parts.extensions.get::<Secure>().is_some_and(|Secure(secure)| *secure);
     let proxy = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let proxied = proxy.is_some_and(|ConnectInfo(proxy)| trusted.contains(proxy.ip()))
         && parts.headers.get(FORWARDED_PROTO).is_some_and(|proto| proto == "https");
-    let scheme = if encrypted || proxied { "https" } else { "http" };
+    let scheme = if secure || proxied { "https" } else { "http" };
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let plain = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:[]".contains(c));
     // Without a name that can be used, the client's own origin has to do.
@@ -383,7 +380,7 @@ mod tests {
         reached.extensions.insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 7], 1))));
         assert_eq!(base(&nowhere, &trusted, &reached), "https://localhost:3001");
         let mut reached = parts("/socket.io/", &[("host", "localhost:3001")]);
-        reached.extensions.insert(Encrypted(true));
+        reached.extensions.insert(Secure(true));
         assert_eq!(base(&nowhere, &trusted, &reached), "https://localhost:3001");
         assert_eq!(base(&nowhere, &trusted, &parts("/socket.io/", &[("host", "a/b")])), "");
     }

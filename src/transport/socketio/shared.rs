@@ -34,8 +34,8 @@ pub(super) struct Call {
 #[derive(Default)]
 pub(super) struct Shared {
     heard: Mutex<Queue>,
-    /// The data of receipts (`chat:delivered`) that go with the next event, or after [`RECEIPT`].
-    pub(super) receipts: Mutex<Vec<Bytes>>,
+    /// The data of receipts (`chat:delivered`) that go with the next event, or after a moment.
+    receipts: Mutex<Vec<Bytes>>,
     /// The number of the last reliable event that the library has to send.
     pub(super) written: AtomicU64,
     /// How far the session had counted this client's events when the link began.
@@ -121,9 +121,5 @@ impl Shared {
 
     fn heard(&self) -> MutexGuard<'_, Queue> {
         self.heard.lock().expect("no code panics while it holds this lock")
-    }
-
-    pub(super) fn connected(&self) {
-        self.connected.cancel();
     }
 }
