@@ -34,6 +34,7 @@
 pub mod auth;
 pub mod chat;
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod hub;
 pub mod load;

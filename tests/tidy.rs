@@ -21,6 +21,7 @@ const LAWS: &[(&str, &[&str])] = &[
     ("auth", &["config", "protocol"]),
     ("store", &["config", "protocol"]),
     ("logs", &["config"]),
+    ("cluster", &["config", "protocol"]),
     ("chat", &["auth", "config", "hub", "media", "outbox", "place", "protocol", "store"]),
     ("session", &["auth", "chat", "config", "hub", "outbox", "protocol"]),
     ("transport", &["config", "hub", "outbox", "protocol", "session", "tls"]),
@@ -42,6 +43,7 @@ const WORDS: &[(&str, &[&str])] = &[
     ("tungstenite", &["transport", "client"]),
     ("socketioxide", &["transport"]),
     ("rusqlite", &["store"]),
+    ("redis::", &["cluster"]),
     ("maxminddb", &["place"]),
     ("std::env::", &["config"]),
 ];

@@ -18,9 +18,7 @@ const SECRET_BYTES: usize = 32;
 pub(super) fn check(layers: Layers) -> Result<Config, Error> {
     let mut warnings = Vec::new();
     for name in &layers.unsupported {
-        warnings.push(format!(
-            "{name} is set, but this version keeps accounts in its embedded store and runs as one node; it is not used"
-        ));
+        warnings.push(format!("{name} is set, but this version keeps accounts in its embedded store; it is not used"));
     }
     let port = layers.port;
     let raw = layers.read();
@@ -52,6 +50,7 @@ pub(super) fn check(layers: Layers) -> Result<Config, Error> {
         limits,
         matching: matching(&raw.matching)?,
         files: files(&raw.files)?,
+        cluster: super::cluster::check(&raw.cluster, environment, raw.auth.jwt_secret.as_ref())?,
         place: place(&raw.place)?,
         log: log(&raw.log)?,
         data,

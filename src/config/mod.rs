@@ -5,6 +5,7 @@
 //! the environment. Must not know: what the settings are for.
 
 mod check;
+mod cluster;
 mod env_file;
 mod proxies;
 mod raw;
@@ -12,6 +13,7 @@ mod settings;
 
 use std::path::{Path, PathBuf};
 
+pub use self::cluster::Cluster;
 use self::env_file::{EnvFile, Other};
 pub use self::proxies::{Trusted, client_address};
 pub use self::settings::{

@@ -61,6 +61,7 @@ section!(Files {
     stall_ms: u64,
     buffer_bytes: u64,
 });
+section!(Cluster { redis: String, prefix: String, listen: String, advertise: String });
 section!(Place { database: String, show: String });
 section!(Store { forget_after_days: u64 });
 section!(Log { level: String, folder: String, file_level: String, max_bytes: u64, keep: u32 });
@@ -79,7 +80,8 @@ macro_rules! raw {
 
 raw! {
     server: Server, listen: Listen, public: Public, tls: Tls, origins: Origins, auth: Auth, store: Store,
-    session: Session, limits: Limits, matching: Matching, files: Files, place: Place, log: Log,
+    session: Session, limits: Limits, matching: Matching, files: Files, cluster: Cluster, place: Place,
+    log: Log,
 }
 
 /// What a name of the original's settings means here.
@@ -100,9 +102,9 @@ fn older(name: &str) -> Option<Older> {
         "JWT_EXPIRES_IN" => Older::Key("auth", "token_life"),
         "MAX_FILE_SIZE" => Older::Key("files", "max_bytes"),
         "MAX_VOICE_DURATION" => Older::Key("files", "max_voice_seconds"),
+        "REDIS_URL" => Older::Key("cluster", "redis"),
         "PORT" => Older::Port,
         "MONGODB_URI" => Older::Unsupported("MONGODB_URI"),
-        "REDIS_URL" => Older::Unsupported("REDIS_URL"),
         _ => return None,
     })
 }

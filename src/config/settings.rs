@@ -5,7 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Trusted;
+use super::{Cluster, Trusted};
 use crate::media::Types;
 
 /// Every setting of one process.
@@ -37,6 +37,8 @@ pub struct Config {
     pub matching: Matching,
     /// Files and voice notes.
     pub files: Files,
+    /// How this node is one of several; `None`: it is alone.
+    pub cluster: Option<Cluster>,
     /// Where people are.
     pub place: Place,
     /// Logging.

@@ -139,6 +139,12 @@ fn a_value_that_makes_no_sense_is_named_with_its_remedy() {
         ("CORS_ORIGIN", "chat.example", &["CORS_ORIGIN", "chat.example", "scheme"]),
         ("MAX_FILE_SIZE", "10MB", &["MAX_FILE_SIZE", "10MB", "files.max_bytes"]),
         ("MAX_VOICE_DURATION", "-1", &["MAX_VOICE_DURATION", "files.max_voice_seconds"]),
+        ("DUOLOGUE_CLUSTER_PREFIX", "two words", &["cluster.prefix", "two words", "letters, digits"]),
+        ("DUOLOGUE_CLUSTER_LISTEN", "here", &["cluster.listen", "here", "10.0.0.7:7443"]),
+        ("DUOLOGUE_CLUSTER_ADVERTISE", "10.0.0.7", &["cluster.advertise", "10.0.0.7", "HOST:PORT"]),
+        ("DUOLOGUE_CLUSTER_ADVERTISE", "0.0.0.0:7443", &["cluster.advertise", "0.0.0.0:7443", "HOST:PORT"]),
+        ("REDIS_URL", "localhost:6379", &["cluster.redis", "REDIS_URL", "14 bytes", "redis://HOST:PORT"]),
+        ("REDIS_URL", "redis://localhost", &["JWT_SECRET", "not set", "cluster.redis", "openssl rand -hex 32"]),
         ("DUOLOGUE_AUTH_GUESTS", "maybe", &["DUOLOGUE_AUTH_GUESTS", "maybe", "auth.guests"]),
     ] {
         let error = with(&[(name, value)]).err().unwrap_or_else(|| panic!("{name}={value} was taken"));
@@ -195,9 +201,30 @@ fn the_original_names_and_forms_are_understood() {
     assert!(origins.allows(Some("https://a.example")) && origins.allows(Some("https://b.example:8443")));
     let files = with(&[("MAX_FILE_SIZE", "2048"), ("MAX_VOICE_DURATION", "60")]).unwrap().files;
     assert_eq!((files.max_bytes, files.max_voice), (2_048, Duration::from_secs(60)));
-    let absent =
-        with(&[("MONGODB_URI", "mongodb://x"), ("REDIS_URL", "redis://x"), ("REDIS_URL", "redis://y")]).unwrap();
-    assert_eq!(absent.warnings.len(), 2, "said once each: {:?}", absent.warnings);
+    let absent = with(&[("MONGODB_URI", "mongodb://x"), ("MONGODB_URI", "mongodb://y")]).unwrap();
+    assert_eq!(absent.warnings.len(), 1, "said once: {:?}", absent.warnings);
+    let cluster = with(&[("REDIS_URL", "redis://a"), ("JWT_SECRET", SECRET)]).unwrap().cluster.unwrap();
+    assert_eq!(cluster.redis.expose(), b"redis://a");
+}
+
+#[test]
+fn nodes_of_one_service_can_reach_each_other() {
+    assert!(with(&[]).unwrap().cluster.is_none());
+    let many = "redis://:hunter2@10.0.0.1:7000, redis://:hunter2@10.0.0.2:7000";
+    let shared = [("DUOLOGUE_CLUSTER_REDIS", many), ("JWT_SECRET", SECRET)];
+    let development = with(&shared).unwrap().cluster.unwrap();
+    assert_eq!((development.listen, &development.prefix[..]), ("127.0.0.1:0".parse().unwrap(), "duologue:"));
+    assert!(!format!("{development:?}").contains("hunter2"));
+    let error = with(&[("DUOLOGUE_CLUSTER_REDIS", "http://:hunter2@x"), shared[1]]).unwrap_err();
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+    // A wildcard tells nobody where to dial.
+    assert_says(&production(&shared).unwrap_err(), &["cluster.advertise", "not set", "0.0.0.0:7443"]);
+    let wildcard = [shared[0], shared[1], ("DUOLOGUE_CLUSTER_LISTEN", "[::]:7443")];
+    assert_says(&with(&wildcard).unwrap_err(), &["cluster.advertise", "not set", "[::]:7443"]);
+    let told = [shared[0], ("DUOLOGUE_CLUSTER_ADVERTISE", "node-1.internal:7443")];
+    let production = production(&told).unwrap().cluster.unwrap();
+    assert_eq!(production.listen, "0.0.0.0:7443".parse().unwrap());
+    assert_eq!(production.advertise.as_deref(), Some("node-1.internal:7443"));
 }
 
 #[test]
@@ -213,13 +240,15 @@ fn an_env_file_of_the_original_starts() {
         ("MAX_VOICE_DURATION", "300"),
     ];
     let development = with(&[&theirs[..], &[("NODE_ENV", "development")]].concat()).unwrap();
-    assert_eq!(development.warnings.len(), 3, "{:?}", development.warnings);
+    assert_eq!(development.warnings.len(), 2, "{:?}", development.warnings);
     // What docs/migrating.md says of production, one after the other.
     let mut so_far = [&theirs[..], &[("NODE_ENV", "production")]].concat();
     assert_says(&with(&so_far).unwrap_err(), &["tls.certificate", "listen.https and listen.quic to off"]);
     so_far.extend([("DUOLOGUE_LISTEN_HTTPS", "off"), ("DUOLOGUE_LISTEN_QUIC", "off")]);
     assert_says(&with(&so_far).unwrap_err(), &["JWT_SECRET", "at least 32 bytes", "openssl rand -hex 32"]);
     so_far.extend([("JWT_SECRET", SECRET), ("DUOLOGUE_LISTEN_HTTP", "0.0.0.0:3001")]);
+    assert_says(&with(&so_far).unwrap_err(), &["cluster.advertise", "not set"]);
+    so_far.push(("DUOLOGUE_CLUSTER_ADVERTISE", "10.0.0.7:7443"));
     assert_eq!(with(&so_far).unwrap().listen.http, Some("0.0.0.0:3001".parse().unwrap()));
 }
 

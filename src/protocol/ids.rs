@@ -93,6 +93,10 @@ hex_id! {
     Ticket, 16
 }
 hex_id! {
+    /// One run of one node of a service: 64 random bits.
+    NodeId, 8
+}
+hex_id! {
     /// A SHA-256.
     Sha256, 32
 }
