@@ -9,9 +9,12 @@
 //! Must not know: sessions, links, chat. It stands below them all, because a conversation posts
 //! into it and a session reads from it. Posting never waits: one short lock, one wake-up.
 
+mod image;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
+pub use self::image::{Kept, Kin};
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 

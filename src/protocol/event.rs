@@ -62,6 +62,14 @@ macro_rules! vocabulary {
                 match self { $(Self::$variant(_) => Lane::$lane,)* }
             }
 
+            /// The name as the vocabulary has it, and its lane; `None`: no such event.
+            pub fn known(name: &str) -> Option<(&'static str, Lane)> {
+                match name {
+                    $($name => Some(($name, Lane::$lane)),)*
+                    _ => None,
+                }
+            }
+
             /// The `data` of the envelope, as JSON.
             pub fn data(&self) -> serde_json::Result<Vec<u8>> {
                 match self { $(Self::$variant(data) => serde_json::to_vec(data),)* }

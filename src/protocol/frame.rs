@@ -31,6 +31,12 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    /// An event of the server that was encoded elsewhere; `None`: there is none of this name.
+    pub fn of_server(name: &str, data: Bytes, topic: Option<TransferId>) -> Option<Self> {
+        let (name, lane) = ServerEvent::known(name)?;
+        Some(Self { name, data, lane, topic })
+    }
+
     /// What it costs to keep, in bytes.
     pub fn cost(&self) -> usize {
         self.data.len() + size_of::<Self>()

@@ -73,6 +73,24 @@ impl<T> Outbound<T> {
         Self { kept: VecDeque::new(), acked, written: acked, shown: acked }
     }
 
+    /// A half that goes on elsewhere: the peer has acknowledged everything up to `acked`, the link of the
+    /// moment was given what is up to `written`, some link what is up to `shown`, and `kept` waits.
+    pub fn going_on(kept: VecDeque<T>, acked: u64, written: u64, shown: u64) -> Self {
+        let last = acked + kept.len() as u64;
+        let written = written.clamp(acked, last);
+        Self { kept, acked, written, shown: shown.clamp(written, last) }
+    }
+
+    /// What waits, oldest first.
+    pub fn into_kept(self) -> VecDeque<T> {
+        self.kept
+    }
+
+    /// What [`going_on`](Self::going_on) takes: what waits, oldest first, and the three numbers.
+    pub fn parts(&self) -> (impl Iterator<Item = &T>, u64, u64, u64) {
+        (self.kept.iter(), self.acked, self.written, self.shown)
+    }
+
     /// Keeps `item` under the next number, and returns that number.
     pub fn push(&mut self, item: T) -> u64 {
         self.kept.push_back(item);
