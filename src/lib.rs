@@ -41,6 +41,7 @@ pub mod load;
 pub mod logs;
 pub mod media;
 pub mod moving;
+pub mod nodes;
 pub mod outbox;
 pub mod place;
 pub mod protocol;

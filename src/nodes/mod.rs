@@ -1,0 +1,324 @@
+//! The way from node to node: QUIC connections with certificates on both sides, and streams of messages on
+//! them.
+//!
+//! Owns: the UDP socket for nodes, this node's certificate (made at each start), the connections to others
+//! and who they are. A node is trusted by its certificate's SHA-256, which its card in the cluster names:
+//! whoever can write there may join.
+//!
+//! Must not know: sessions, what the messages mean.
+//!
+//! A connection is dialled when it is first needed and kept; each side opens streams on those that it has
+//! dialled. A peer that says nothing for [`IDLE`] is gone, and with it all streams on its connections.
+
+mod stream;
+mod trust;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info};
+
+pub use self::stream::{Beside, Broken, Incoming, MAX_MESSAGE, Outgoing, Wire};
+use self::trust::Identity;
+use crate::cluster::Card;
+use crate::protocol::{NodeId, Sha256};
+
+/// A node that says nothing for so long is gone.
+pub const IDLE: Duration = Duration::from_secs(4);
+/// How often a connection without traffic is kept alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// Time to reach another node.
+const DIAL: Duration = Duration::from_secs(2);
+/// How long a node that was not heard of yet waits to be known: cards are read once a second.
+const UNKNOWN: Duration = Duration::from_secs(3);
+/// Streams that a peer may have open at once, of each kind: links that it carries for us.
+const STREAMS: u32 = 16_384;
+/// Flow control windows and buffers, in bytes: of one stream, and of all of a connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const WINDOW: u32 = 64 * 1024 * 1024;
+/// Streams that wait to be looked at by whoever owns their link.
+const STREAMS_WAITING: usize = 64;
+
+/// Why another node was not reached.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No card of it is known.
+    #[error("node {0} is not known")]
+    Unknown(NodeId),
+    /// It does not answer, or not as it should.
+    #[error("node {node} cannot be reached: {why}")]
+    Unreachable {
+        /// Which.
+        node: NodeId,
+        /// For the log.
+        why: String,
+    },
+}
+
+/// The other nodes, as far as they are known. Clones are the same.
+#[derive(Clone)]
+pub struct Nodes(Arc<Inner>);
+
+struct Inner {
+    endpoint: Endpoint,
+    identity: Identity,
+    known: Mutex<HashMap<NodeId, Card>>,
+    /// Rung when `known` has changed.
+    news: Notify,
+    /// To each node, what was dialled last. The lock is held while one is dialled: the others who want it wait.
+    dialled: Mutex<HashMap<NodeId, Arc<tokio::sync::Mutex<Option<Peer>>>>>,
+    tasks: TaskTracker,
+}
+
+/// A connection to a node, dialled or taken.
+#[derive(Clone)]
+pub struct Peer {
+    node: NodeId,
+    connection: Connection,
+    /// Whose streams of bytes are whose: by the number that the dialling side gave the link.
+    links: Arc<Mutex<HashMap<u64, mpsc::Sender<quinn::RecvStream>>>>,
+}
+
+impl Nodes {
+    /// Binds the socket and makes a certificate. Nobody is known yet.
+    ///
+    /// # Errors
+    /// The port is taken or not allowed.
+    pub fn bind(address: SocketAddr, tasks: TaskTracker) -> io::Result<Self> {
+        let identity = Identity::make().map_err(io::Error::other)?;
+        let socket = std::net::UdpSocket::bind(address)?;
+        let crypto = QuicServerConfig::try_from(identity.server_config()).map_err(io::Error::other)?;
+        let mut server = ServerConfig::with_crypto(Arc::new(crypto));
+        server.transport_config(Arc::new(transport()));
+        let endpoint = Endpoint::new(EndpointConfig::default(), Some(server), socket, Arc::new(TokioRuntime))?;
+        Ok(Self(Arc::new(Inner {
+            endpoint,
+            identity,
+            known: Mutex::default(),
+            news: Notify::new(),
+            dialled: Mutex::default(),
+            tasks,
+        })))
+    }
+
+    /// Where this node listens.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.endpoint.local_addr()
+    }
+
+    /// The SHA-256 of this node's certificate.
+    pub fn fingerprint(&self) -> Sha256 {
+        self.0.identity.fingerprint()
+    }
+
+    /// These are the others who live. Who is not among them is not spoken with any more.
+    pub fn know(&self, cards: &[Card]) {
+        let cards: HashMap<_, _> = cards.iter().map(|card| (card.node, card.clone())).collect();
+        let gone: Vec<_> = {
+            let mut known = self.known();
+            let gone = known.keys().filter(|node| !cards.contains_key(node)).copied().collect();
+            *known = cards;
+            gone
+        };
+        for node in gone {
+            let slot = self.dialled().remove(&node);
+            if let Some(slot) = slot
+                && let Ok(peer) = slot.try_lock()
+                && let Some(peer) = &*peer
+            {
+                peer.connection.close(VarInt::from_u32(0), b"gone");
+            }
+        }
+        self.0.news.notify_waiters();
+    }
+
+    /// The others who live, as far as it is known here.
+    pub fn others(&self) -> Vec<Card> {
+        self.known().values().cloned().collect()
+    }
+
+    /// The card of another node; `None`: it does not live, as far as it is known here.
+    pub fn card(&self, node: NodeId) -> Option<Card> {
+        self.known().get(&node).cloned()
+    }
+
+    /// A connection to another node: the one that stands, or a new one.
+    ///
+    /// # Errors
+    /// It is not known, or does not answer within [`DIAL`].
+    pub async fn reach(&self, node: NodeId) -> Result<Peer, Error> {
+        let card = self.card(node).ok_or(Error::Unknown(node))?;
+        let slot = Arc::clone(self.dialled().entry(node).or_default());
+        let unreachable = |why: String| Error::Unreachable { node, why };
+        let dialling = async {
+            let mut slot = slot.lock().await;
+            if let Some(peer) = slot.as_ref().filter(|peer| peer.connection.close_reason().is_none()) {
+                return Ok(peer.clone());
+            }
+            let crypto = QuicClientConfig::try_from(self.0.identity.client_config(card.fingerprint))
+                .map_err(|error| unreachable(error.to_string()))?;
+            let mut config = ClientConfig::new(Arc::new(crypto));
+            config.transport_config(Arc::new(transport()));
+            let connecting = self.0.endpoint.connect_with(config, card.address, trust::NAME);
+            let connecting = connecting.map_err(|error| unreachable(error.to_string()))?;
+            let connection = connecting.await.map_err(|error| unreachable(error.to_string()))?;
+            let peer = Peer { node, connection, links: Arc::default() };
+            self.0.tasks.spawn(peer.clone().route());
+            debug!(%node, "reached another node");
+            *slot = Some(peer.clone());
+            Ok(peer)
+        };
+        timeout(DIAL, dialling).await.unwrap_or_else(|_late| Err(unreachable("it took too long".to_owned())))
+    }
+
+    /// Takes other nodes' streams until `stop`; each is handed to `serve` with the connection it came by.
+    pub async fn serve<F>(&self, serve: impl Fn(Peer, Wire) -> F + Clone + Send + 'static, stop: CancellationToken)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        loop {
+            let incoming = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                incoming = self.0.endpoint.accept() => incoming,
+            };
+            let Some(incoming) = incoming else { return };
+            let (nodes, serve, stop) = (self.clone(), serve.clone(), stop.clone());
+            self.0.tasks.spawn(async move {
+                let Ok(Ok(connection)) = timeout(DIAL, incoming.into_future()).await else { return };
+                let Some(node) = nodes.who_is(&connection).await else {
+                    info!(address = %connection.remote_address().ip(), "someone who is no node of ours was sent away");
+                    return connection.close(VarInt::from_u32(1), b"unknown");
+                };
+                let peer = Peer { node, connection, links: Arc::default() };
+                nodes.0.tasks.spawn(peer.clone().route());
+                loop {
+                    let accepted = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return,
+                        accepted = peer.connection.accept_bi() => accepted,
+                    };
+                    let Ok((send, receive)) = accepted else { return };
+                    nodes.0.tasks.spawn(serve(peer.clone(), Wire::new(send, receive)));
+                }
+            });
+        }
+    }
+
+    /// Says goodbye to all and waits a moment for it to be heard.
+    pub async fn close(&self) {
+        self.0.endpoint.close(VarInt::from_u32(0), b"stopping");
+        // Nothing depends on the peers having heard it.
+        let _ = timeout(KEEP_ALIVE, self.0.endpoint.wait_idle()).await;
+    }
+
+    /// Who is at the other end, by their certificate. Someone who has just started is waited for.
+    async fn who_is(&self, connection: &Connection) -> Option<NodeId> {
+        let shown = trust::shown(connection)?;
+        let known = async {
+            loop {
+                let news = self.0.news.notified();
+                tokio::pin!(news);
+                news.as_mut().enable();
+                let found = self.known().values().find(|card| card.fingerprint == shown).map(|card| card.node);
+                match found {
+                    Some(node) => return node,
+                    None => news.await,
+                }
+            }
+        };
+        timeout(UNKNOWN, known).await.ok()
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<NodeId, Card>> {
+        self.0.known.lock().expect("no code panics while it holds this lock")
+    }
+
+    fn dialled(&self) -> MutexGuard<'_, HashMap<NodeId, Arc<tokio::sync::Mutex<Option<Peer>>>>> {
+        self.0.dialled.lock().expect("no code panics while it holds this lock")
+    }
+}
+
+impl Peer {
+    /// Which node it is.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Opens a stream of messages.
+    ///
+    /// # Errors
+    /// The connection is gone, or has no room for another stream within [`DIAL`].
+    pub async fn open(&self) -> Result<Wire, Error> {
+        let unreachable = |why: String| Error::Unreachable { node: self.node, why };
+        match timeout(DIAL, self.connection.open_bi()).await {
+            Ok(Ok((send, receive))) => Ok(Wire::new(send, receive)),
+            Ok(Err(error)) => Err(unreachable(error.to_string())),
+            Err(_late) => Err(unreachable("it lets no more streams be opened".to_owned())),
+        }
+    }
+
+    /// The streams of bytes that belong to the link of this number: those that the other side opens come
+    /// out of it.
+    pub fn beside(&self, link: u64) -> Beside {
+        let (give, take) = mpsc::channel(STREAMS_WAITING);
+        self.links().insert(link, give);
+        Beside::new(self.clone(), link, take)
+    }
+
+    /// A number that no link on this connection has.
+    pub fn number(&self) -> u64 {
+        rand::random()
+    }
+
+    /// Hands the streams that the other side opens to the links that they belong to.
+    async fn route(self) {
+        while let Ok(mut stream) = self.connection.accept_uni().await {
+            let mut number = [0; 8];
+            // The number is the first thing on it: whoever opens a stream writes that at once.
+            let read = timeout(DIAL, stream.read_exact(&mut number)).await;
+            let owner = match read {
+                Ok(Ok(())) => self.links().get(&u64::from_be_bytes(number)).cloned(),
+                Ok(Err(_)) | Err(_) => None,
+            };
+            let left = match owner {
+                Some(owner) => owner.try_send(stream).err().map(|full| full.into_inner()),
+                None => Some(stream),
+            };
+            if let Some(mut stream) = left {
+                // It may have been stopped already.
+                let _ = stream.stop(VarInt::from_u32(stream::UNWANTED));
+            }
+        }
+    }
+
+    fn links(&self) -> MutexGuard<'_, HashMap<u64, mpsc::Sender<quinn::RecvStream>>> {
+        self.links.lock().expect("no code panics while it holds this lock")
+    }
+}
+
+fn transport() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(STREAMS.into())
+        .max_concurrent_uni_streams(STREAMS.into())
+        .stream_receive_window(STREAM_WINDOW.into())
+        .receive_window(WINDOW.into())
+        .send_window(WINDOW.into())
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_idle_timeout(Some(IDLE.try_into().expect("4 s fit a QUIC idle timeout")))
+        .datagram_receive_buffer_size(None);
+    transport
+}
