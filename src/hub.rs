@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use serde::{Deserialize, Serialize};
+
 use crate::outbox::Outbox;
 use crate::protocol::{Doing, Presence, PublicUser, SessionId, UserId, Whence};
 
@@ -16,7 +18,8 @@ use crate::protocol::{Doing, Presence, PublicUser, SessionId, UserId, Whence};
 const SHARDS: usize = 64;
 
 /// By which door a client is linked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Door {
     /// QUIC streams and datagrams.
     WebTransport,
@@ -89,6 +92,11 @@ impl Member {
     /// Notes whether its person looks elsewhere. True: that is news.
     pub fn set_away(&self, away: bool) -> bool {
         self.away.swap(away, Ordering::Relaxed) != away
+    }
+
+    /// Whether its person looks elsewhere.
+    pub fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
     }
 
     /// How its person is.

@@ -12,10 +12,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::Person;
 use super::flow::Over;
 use super::transfer::Transfer;
+use super::travel::{self, TalkLuggage, flags};
+use crate::hub::Member;
 use crate::outbox::{Outbox, Receipt};
 use crate::protocol::{
     Cleared, ConversationId, Doing, Ending, ErrorCode, Matched, Message, MessageOut, PartnerStatus, Presence, Refusal,
-    Role, ServerEvent, TransferId, Typing, Unmatched, millis,
+    Role, ServerEvent, TransferEnd, TransferId, Typing, Unmatched, millis,
 };
 
 /// A talk of two. Made when they are matched, shared by both.
@@ -73,6 +75,37 @@ impl Conversation {
         drop(gate);
     }
 
+    /// Lets two go on with a talk that was elsewhere before; nobody is told anything.
+    pub(super) fn go_on(id: ConversationId, people: [Arc<Person>; 2], common: Vec<String>, told: [bool; 2]) {
+        let conversation = Arc::new(Self { id, people, common, told: flags(told), standing: Mutex::default() });
+        let gate = conversation.gate();
+        for side in 0..2 {
+            let talk = Talk { conversation: Arc::clone(&conversation), side };
+            Arc::clone(talk.me()).begin_talk(talk);
+        }
+        drop(gate);
+    }
+
+    /// Which it is.
+    pub(super) fn id(&self) -> ConversationId {
+        self.id
+    }
+
+    /// Both people's clients, the polite one's first.
+    pub(super) fn members(&self) -> [&Member; 2] {
+        self.people.each_ref().map(|person| &*person.member)
+    }
+
+    /// What goes with it to another node.
+    pub(super) fn luggage(&self) -> TalkLuggage {
+        TalkLuggage { id: self.id, common: self.common.clone(), told: travel::read(&self.told) }
+    }
+
+    /// Whether files are on their way in it.
+    pub(super) fn carries(&self) -> bool {
+        !self.gate().transfers.is_empty()
+    }
+
     fn gate(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().expect("no code panics while it holds this lock")
     }
@@ -126,6 +159,30 @@ impl Talk {
     /// Whether this side's client is known to have heard of the match.
     pub(super) fn is_told(&self) -> bool {
         self.conversation.told[self.side].load(Ordering::Acquire)
+    }
+
+    /// What [`is_told`](Self::is_told) looks at.
+    pub(super) fn told_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.conversation.told[self.side])
+    }
+
+    /// Takes the talk apart, for it to go on elsewhere: nobody is told, but for the files that were on
+    /// their way. `None`: it is over.
+    pub(super) fn pack(&self) -> Option<TalkLuggage> {
+        for transfer in self.transfers() {
+            self.drop_transfer(&transfer, TransferEnd::Lost);
+        }
+        let mut standing = self.conversation.gate();
+        if std::mem::replace(&mut standing.over, true) {
+            return None;
+        }
+        for transfer in standing.transfers.drain(..) {
+            transfer.close(Over::Left);
+        }
+        for person in &self.conversation.people {
+            person.end_talk(self.conversation.id);
+        }
+        Some(self.conversation.luggage())
     }
 
     /// What this side is told of the match.

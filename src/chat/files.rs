@@ -13,12 +13,13 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Person;
+use super::conversation::Talk;
 use super::flow::Phase;
 use super::transfer::Transfer;
 use crate::config;
 use crate::media::{Inspector, Kind};
 use crate::outbox::{Budget, Share};
-use crate::protocol::{ErrorCode, FileKind, Refusal, TRANSFER_WINDOW, Ticket, TransferEnd, UserId};
+use crate::protocol::{ErrorCode, FileKind, Refusal, SessionId, TRANSFER_WINDOW, Ticket, TransferEnd, UserId};
 
 /// What one transfer may keep.
 #[expect(clippy::cast_possible_truncation, reason = "it fits in any memory")]
@@ -153,6 +154,13 @@ impl Files {
     /// The client of this account that is in a conversation; of several, the latest.
     pub(super) fn talker(&self, user: UserId) -> Option<Arc<Person>> {
         lock(&self.0.talking).get(&user)?.iter().rev().find_map(Weak::upgrade)
+    }
+
+    /// The talk of one session of someone.
+    pub(super) fn talk_of(&self, user: UserId, session: SessionId) -> Option<Talk> {
+        let theirs: Vec<_> = lock(&self.0.talking).get(&user)?.iter().filter_map(Weak::upgrade).collect();
+        // The list is free again: a talk's own lock comes before it.
+        theirs.iter().find(|person| person.member.session == session)?.talk()
     }
 
     /// Looks at a transfer when its offer has been open, or it has not moved, for too long.

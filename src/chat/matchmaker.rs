@@ -163,9 +163,7 @@ impl Matchmaker {
         } else {
             (entrant.ticket, partner.ticket)
         };
-        let theirs: Vec<String> = second.wish.interests.iter().map(|interest| folded(interest)).collect();
-        let common = first.wish.interests.iter().filter(|interest| theirs.contains(&folded(interest)));
-        let common = common.map(|interest| interest.trim().to_owned()).collect();
+        let common = common(&first.wish, &second.wish);
         Pair { first, second, common }
     }
 
@@ -199,29 +197,42 @@ impl Matchmaker {
         Some(waiting)
     }
 
-    /// The combinations under which someone with this wish stands at this stage. Sorted, distinct.
     fn combinations(&self, wish: &Wish, stage: Stage) -> Vec<u64> {
-        let mut combinations = vec![self.seed];
-        for (part, tags, insists) in parts(wish, stage) {
-            let mut keys: Vec<Option<&str>> = tags.iter().map(|tag| Some(tag.as_str())).collect();
-            if tags.is_empty() || !insists {
-                keys.push(None);
-            }
-            combinations = combinations
-                .iter()
-                .flat_map(|so_far| {
-                    keys.iter().map(move |key| {
-                        let mut hasher = DefaultHasher::new();
-                        (so_far, part, key).hash(&mut hasher);
-                        hasher.finish()
-                    })
-                })
-                .collect();
-        }
-        combinations.sort_unstable();
-        combinations.dedup();
-        combinations
+        combinations(wish, stage, self.seed, |so_far, part, key| {
+            let mut hasher = DefaultHasher::new();
+            (so_far, part, key).hash(&mut hasher);
+            hasher.finish()
+        })
     }
+}
+
+/// The combinations under which someone with this wish stands at this stage. Sorted, distinct. `hash` says
+/// what becomes of one when a part's key, or none, is added.
+pub(super) fn combinations(
+    wish: &Wish,
+    stage: Stage,
+    seed: u64,
+    hash: impl Fn(u64, u8, Option<&str>) -> u64,
+) -> Vec<u64> {
+    let mut combinations = vec![seed];
+    for (part, tags, insists) in parts(wish, stage) {
+        let mut keys: Vec<Option<&str>> = tags.iter().map(|tag| Some(tag.as_str())).collect();
+        if tags.is_empty() || !insists {
+            keys.push(None);
+        }
+        let hash = &hash;
+        combinations = combinations.iter().flat_map(|so_far| keys.iter().map(move |key| hash(*so_far, part, *key))).collect();
+    }
+    combinations.sort_unstable();
+    combinations.dedup();
+    combinations
+}
+
+/// The interests both named, as the first wrote them.
+pub(super) fn common(first: &Wish, second: &Wish) -> Vec<String> {
+    let theirs: Vec<String> = second.interests.iter().map(|interest| folded(interest)).collect();
+    let common = first.interests.iter().filter(|interest| theirs.contains(&folded(interest)));
+    common.map(|interest| interest.trim().to_owned()).collect()
 }
 
 /// The four parts of a wish: a number, the tags named, and whether one must be shared.

@@ -21,6 +21,7 @@ mod kept;
 mod lobby;
 mod matchmaker;
 mod transfer;
+mod travel;
 mod whence;
 
 use std::collections::VecDeque;
@@ -40,7 +41,9 @@ pub use self::flow::Over;
 use self::flow::Taker;
 pub use self::http::{Download, Upload, UploadForm};
 use self::lobby::Lobby;
+pub use self::travel::{Companion, Luggage, TalkLuggage};
 pub use self::whence::{browser, platform};
+use crate::cluster::Cluster;
 use crate::config;
 use crate::hub::{Door, Hub, Member, Seat};
 use crate::outbox::Outbox;
@@ -66,7 +69,7 @@ pub struct Chat {
 impl Chat {
     /// A service that nobody uses yet.
     pub fn new(accounts: Accounts, matching: &config::Matching, files: &config::Files) -> Self {
-        let (lobby, files) = (Lobby::new(matching), Files::new(files));
+        let (lobby, files) = (Lobby::new(matching, None), Files::new(files));
         let places = Places::none();
         Self { accounts, hub: Hub::default(), lobby, files, places, avoid_last: matching.avoid_last }
     }
@@ -74,6 +77,12 @@ impl Chat {
     /// The same, where addresses are looked up in `places`.
     pub fn looking_up(self, places: Places) -> Self {
         Self { places, ..self }
+    }
+
+    /// The same, where partners are sought on all nodes of a cluster. `seed` keys the hashing of wishes: the
+    /// same on all nodes.
+    pub fn among(self, matching: &config::Matching, cluster: Arc<dyn Cluster>, seed: u64) -> Self {
+        Self { lobby: Lobby::new(matching, Some((cluster, seed))), ..self }
     }
 
     /// Registering, logging in, and who a token belongs to.
@@ -130,6 +139,32 @@ impl Chat {
     /// Widens the searches of those who wait, when it is time, until `stop`.
     pub async fn keep_matching(&self, stop: CancellationToken) {
         self.lobby.keep_widening(stop).await;
+    }
+
+    /// Looks for partners on other nodes, until `stop`.
+    pub async fn keep_seeking(&self, stop: CancellationToken) {
+        self.lobby.keep_seeking(stop).await;
+    }
+
+    /// Someone who waits here was found from elsewhere: they are to be brought there. False: they do not
+    /// wait any more, or others have found them first.
+    pub fn promise(&self, session: SessionId) -> bool {
+        self.lobby.promise(session)
+    }
+
+    /// Whoever was found elsewhere does not come: the one here who sought goes on at their place.
+    pub fn sorry(&self, seeker: SessionId, found: SessionId) {
+        self.lobby.sorry(seeker, found);
+    }
+
+    /// The cluster has forgotten who waits here: they are put there again.
+    pub fn seek_all_again(&self) {
+        self.lobby.seek_all_again();
+    }
+
+    /// Whether those who wait are matched on this node alone, because the cluster is away.
+    pub fn seeks_alone(&self) -> bool {
+        self.lobby.is_alone()
     }
 
     /// Ends transfers that stand still, until `stop`.

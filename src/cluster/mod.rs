@@ -166,6 +166,13 @@ pub enum Note {
         /// Which.
         session: SessionId,
     },
+    /// Whoever you have found does not come: look on.
+    Sorry {
+        /// Your session.
+        seeker: SessionId,
+        /// Theirs.
+        found: SessionId,
+    },
     /// A conversation of yours goes on at another node, which took yours for dead: whoever is still here
     /// has to come there.
     Adopted {
@@ -250,7 +257,8 @@ pub trait Cluster: Send + Sync {
     /// session; one of this node is preferred to one of another who has waited no more than
     /// [`NEARBY`] longer. Atomic: nobody is found twice. Tickets of dead nodes are passed over.
     fn seek(&self, ticket: &Ticket) -> Answer<'_, Sought>;
-    /// Takes a ticket out. False: it was not there (any more).
+    /// Takes a ticket out that this node has put: its session may have gone to another, which has put another.
+    /// False: it was not there (any more).
     fn withdraw(&self, session: SessionId) -> Answer<'_, bool>;
 
     /// Writes down where sessions are, for [`RECORD_LIFE`]; what was there before is gone.

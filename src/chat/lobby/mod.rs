@@ -3,8 +3,14 @@
 //! Owns: the queue, and the step from "found" to "told", which happens under its lock so that nobody
 //! can leave in between. The lock is held for one step of the matchmaker, never across an await,
 //! and never by a message.
+//!
+//! Where there is a cluster, it is asked for partners (`far`), and the matchmaker here is only for when it
+//! is away.
+
+mod far;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -13,9 +19,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Person;
+use self::far::Far;
 use super::conversation::Conversation;
 use super::matchmaker::{Matchmaker, Pair, Patience, Ticket, Widened};
+use super::{Person, matchmaker};
+use crate::cluster::Cluster;
 use crate::config;
 use crate::protocol::{ConversationId, Doing, Matching, ServerEvent, SessionId, Wish, millis};
 
@@ -28,6 +36,13 @@ struct Inner {
     began: Instant,
     /// Rung when a search may widen earlier than the keeper of time knows.
     sooner: Notify,
+    cluster: Option<Arc<dyn Cluster>>,
+    /// Rung when there may be something to ask the cluster for.
+    errands: Notify,
+    /// The cluster is away.
+    alone: AtomicBool,
+    /// Keys the hashing of wishes: the same on all nodes, and nobody else's to know.
+    seed: u64,
 }
 
 struct Queue {
@@ -35,14 +50,27 @@ struct Queue {
     people: HashMap<SessionId, Arc<Person>>,
     /// Those who lost their link while waiting: they keep the time they began, and so their place.
     aside: HashSet<SessionId>,
+    /// Of those among `people`, where there is a cluster.
+    far: Far,
 }
 
 impl Lobby {
-    pub(super) fn new(matching: &config::Matching) -> Self {
+    /// An empty one. `cluster` comes with the seed that all its nodes share.
+    pub(super) fn new(matching: &config::Matching, cluster: Option<(Arc<dyn Cluster>, u64)>) -> Self {
         let patience = Patience { wider_after: matching.wider_after, anyone_after: matching.anyone_after };
         let matchmaker = Matchmaker::new(rand::rng().random(), patience);
-        let queue = Queue { matchmaker, people: HashMap::new(), aside: HashSet::new() };
-        Self(Arc::new(Inner { queue: Mutex::new(queue), patience, began: Instant::now(), sooner: Notify::new() }))
+        let queue = Queue { matchmaker, people: HashMap::new(), aside: HashSet::new(), far: Far::default() };
+        let (cluster, seed) = cluster.map_or((None, 0), |(cluster, seed)| (Some(cluster), seed));
+        Self(Arc::new(Inner {
+            queue: Mutex::new(queue),
+            patience,
+            began: Instant::now(),
+            sooner: Notify::new(),
+            cluster,
+            errands: Notify::new(),
+            alone: AtomicBool::new(false),
+            seed,
+        }))
     }
 
     /// Puts someone in the queue with the wish they made last, tells them so, and matches them at once
@@ -64,7 +92,7 @@ impl Lobby {
     /// Takes someone out of the queue. False: they were not in it.
     pub(super) fn leave(&self, person: &Person) -> bool {
         let mut queue = self.queue();
-        let left = queue.take(person.member.session).is_some();
+        let left = self.take(&mut queue, person.member.session);
         if left {
             person.member.set_doing(Doing::Idle);
         }
@@ -74,7 +102,7 @@ impl Lobby {
     /// Takes someone out for good, wherever they are.
     pub(super) fn forget(&self, person: &Person) {
         let mut queue = self.queue();
-        queue.take(person.member.session);
+        self.take(&mut queue, person.member.session);
         queue.aside.remove(&person.member.session);
         person.state().gone = true;
     }
@@ -82,7 +110,7 @@ impl Lobby {
     /// Takes someone out who has lost their link; their place is kept.
     pub(super) fn step_aside(&self, person: &Person) {
         let mut queue = self.queue();
-        if queue.take(person.member.session).is_some() {
+        if self.take(&mut queue, person.member.session) {
             queue.aside.insert(person.member.session);
         }
     }
@@ -110,6 +138,43 @@ impl Lobby {
         } else {
             person.member.set_doing(Doing::Waiting);
             queue.aside.insert(person.member.session);
+        }
+    }
+
+    /// Takes someone out who is about to travel to another node; yields how long they have waited, if they
+    /// did.
+    pub(super) fn pack(&self, person: &Person) -> Option<Duration> {
+        let mut queue = self.queue();
+        let session = person.member.session;
+        let waited = self.take(&mut queue, session) | queue.aside.remove(&session);
+        let since = person.state().since;
+        waited.then(|| self.now().saturating_sub(since))
+    }
+
+    /// Puts someone in the queue who has waited so long already, here or elsewhere.
+    pub(super) fn wait_again(&self, person: &Arc<Person>, waited: Duration) {
+        // A clock that began later than they did counts from its beginning.
+        person.state().since = self.now().saturating_sub(waited);
+        self.put_back(person);
+    }
+
+    /// Brings someone who has come from another node together with the one who sought them. False: that
+    /// one waits for them no more; then they wait on, if they have link.
+    pub(super) fn meet(&self, seeker: SessionId, found: &Arc<Person>, waited: Duration) -> bool {
+        let mut queue = self.queue();
+        found.state().since = self.now().saturating_sub(waited);
+        let waits = queue.people.get(&seeker).cloned().filter(|_| queue.far.awaits(seeker, found.member.session));
+        match waits {
+            Some(_) => {
+                queue.people.insert(found.member.session, Arc::clone(found));
+                queue.bring_two_together(seeker, found.member.session);
+                true
+            }
+            None => {
+                let since = found.state().since;
+                self.enter_since(&mut queue, found, since);
+                false
+            }
         }
     }
 
@@ -160,12 +225,27 @@ impl Lobby {
         queue.people.insert(session, Arc::clone(person));
         person.member.set_doing(Doing::Waiting);
         self.tell(person, since, now);
+        if self.0.cluster.is_some() {
+            queue.far.enter(session, self.next_step(since));
+            return self.0.errands.notify_one();
+        }
         if let Some(pair) = queue.matchmaker.enter(ticket, now) {
             queue.bring_together(pair);
         }
         if queue.matchmaker.next_widening() < before || before.is_none() {
             self.0.sooner.notify_one();
         }
+    }
+
+    /// Takes someone out of the queue. False: they were not in it.
+    fn take(&self, queue: &mut Queue, session: SessionId) -> bool {
+        queue.matchmaker.cancel(session);
+        let was_there = queue.people.remove(&session).is_some();
+        if was_there && self.0.cluster.is_some() {
+            queue.far.leave(session);
+            self.0.errands.notify_one();
+        }
+        was_there
     }
 
     /// Tells someone who waits how their search stands.
@@ -186,17 +266,21 @@ impl Lobby {
 }
 
 impl Queue {
-    fn take(&mut self, session: SessionId) -> Option<Ticket> {
-        self.people.remove(&session);
-        self.matchmaker.cancel(session)
+    fn bring_together(&mut self, pair: Pair) {
+        let person = |ticket: &Ticket| Arc::clone(&self.people[&ticket.session]);
+        let people = [person(&pair.first), person(&pair.second)];
+        self.begin(people, pair.common);
     }
 
-    fn bring_together(&mut self, pair: Pair) {
-        let person = |queue: &mut Self, ticket: &Ticket| {
-            queue.people.remove(&ticket.session).expect("whoever holds a ticket is in the lobby")
-        };
-        let people = [person(self, &pair.first), person(self, &pair.second)];
+    /// Takes two out of the queue and begins their conversation; the one who has waited longer is the first.
+    fn begin(&mut self, people: [Arc<Person>; 2], common: Vec<String>) {
+        for person in &people {
+            let session = person.member.session;
+            self.people.remove(&session);
+            self.matchmaker.cancel(session);
+            self.far.met(session);
+        }
         let id = ConversationId::from_bytes(rand::rng().random());
-        Conversation::begin(id, people, pair.common);
+        Conversation::begin(id, people, common);
     }
 }
