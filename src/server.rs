@@ -5,11 +5,12 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use aws_lc_rs::hmac;
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -17,16 +18,19 @@ use axum::http::header::UPGRADE;
 use axum::http::{Extensions, HeaderMap};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, lookup_host};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::chat::{Accounts, Chat};
+use crate::cluster::{self, Cluster, Doors};
 use crate::config::{self, Config};
+use crate::nodes::Nodes;
 use crate::place::{self, Places};
-use crate::session::{Sessions, Settings};
+use crate::protocol::Sha256;
+use crate::session::{Company, Sessions, Settings};
 use crate::tls::{self, Certificates};
 use crate::transport::socketio::SocketIoDoor;
 use crate::transport::{quic, tcp, websocket};
@@ -43,6 +47,12 @@ pub enum Error {
     /// A part refused its settings.
     #[error(transparent)]
     Config(#[from] config::Error),
+    /// What the nodes share cannot be reached.
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    /// The name that other nodes are to dial is not known.
+    #[error("cluster.advertise: {0} cannot be resolved; use HOST:PORT as other nodes reach this one")]
+    Advertise(String),
     /// The store could not be opened.
     #[error("the store could not be opened: {0}")]
     Store(#[from] store::Error),
@@ -112,14 +122,24 @@ impl Server {
     /// # Errors
     /// Whichever of these fails first; nothing is left open then.
     pub async fn bind(config: Config) -> Result<Self, Error> {
+        let cluster = cluster::connect(&config).await?;
+        Self::bind_among(config, cluster).await
+    }
+
+    /// The same, as a node of this cluster.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub async fn bind_among(config: Config, cluster: Option<Arc<dyn Cluster>>) -> Result<Self, Error> {
         let config = Arc::new(config);
         let places = Places::open(&config.place)?;
         let store = store::open(&config).await?;
         let accounts = Accounts::new(store, &config).map_err(|error| Error::Accounts(error.into()))?;
-        let chat = Chat::new(accounts, &config.matching, &config.files).looking_up(places.clone());
-        let settings =
-            Settings { session: config.session.clone(), limits: config.limits.clone(), files: config.files.clone() };
-        let sessions = Sessions::new(chat.clone(), settings, TaskTracker::new());
+        let mut chat = Chat::new(accounts, &config.matching, &config.files).looking_up(places.clone());
+        let tasks = TaskTracker::new();
+        if let Some(cluster) = &cluster {
+            chat = chat.among(&config.matching, Arc::clone(cluster), seed(&config));
+        }
 
         let listen = &config.listen;
         let certificates = match (listen.https, listen.quic) {
@@ -141,6 +161,18 @@ impl Server {
             https: address(&https),
             quic: quic.as_ref().and_then(|endpoint| endpoint.local_addr().ok()),
         };
+        let company = match cluster {
+            Some(cluster) => {
+                let doors = doors(&config, addresses, certificates.as_ref());
+                Some(company(cluster, config.cluster.as_ref(), doors, &tasks).await?)
+            }
+            None => None,
+        };
+        let settings =
+            Settings { session: config.session.clone(), limits: config.limits.clone(), files: config.files.clone() };
+        let sessions = Sessions::among(chat.clone(), settings, tasks, company);
+        // From now on what other nodes tell this one waits for it.
+        sessions.join_company().await?;
         Ok(Self { config, chat, places, sessions, certificates, http, https, quic, addresses })
     }
 
@@ -209,6 +241,14 @@ impl Server {
         }
         {
             let (chat, stopping) = (chat.clone(), stopping.clone());
+            tasks.spawn(async move { chat.keep_seeking(stopping).await });
+        }
+        {
+            let (sessions, stopping) = (sessions.clone(), stopping.clone());
+            tasks.spawn(async move { sessions.keep_company(stopping).await });
+        }
+        {
+            let (chat, stopping) = (chat.clone(), stopping.clone());
             tasks.spawn(async move { chat.keep_reclaiming(stopping).await });
         }
         {
@@ -239,6 +279,8 @@ impl Server {
             // Connections that stand go on; new ones are refused.
             endpoint.set_server_config(None);
         }
+        let left = sessions.hand_over_all(config.session.drain).await;
+        info!(left, "what is left here ends");
         sessions.drain();
         stopping.cancel();
         tasks.close();
@@ -246,6 +288,7 @@ impl Server {
         if timeout(config.session.drain, over).await.is_err() {
             warn!(left = tasks.len(), "some connections did not end in time and are cut");
         }
+        sessions.leave_company().await;
         if let Some(endpoint) = quic {
             quic::close(&endpoint);
             // Nothing depends on the peers having heard it.
@@ -253,6 +296,45 @@ impl Server {
         }
         info!("stopped");
     }
+}
+
+/// What keys the hashing of wishes: known to all nodes of a service, and to nobody else.
+fn seed(config: &Config) -> u64 {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, config.auth.secret.expose());
+    let tag = hmac::sign(&key, b"duologue lobby");
+    u64::from_be_bytes(*tag.as_ref().first_chunk().expect("an HMAC-SHA256 has 32 bytes"))
+}
+
+/// Where this node's own clients reach it.
+fn doors(config: &Config, addresses: Addresses, certificates: Option<&Certificates>) -> Doors {
+    let port = |address: Option<SocketAddr>| address.map(|address| address.port());
+    Doors {
+        host: config.public.name(),
+        https_port: config.public.https_port.or(port(addresses.https)),
+        quic_port: port(addresses.quic).map(|port| config.public.quic_port.unwrap_or(port)),
+        http_port: port(addresses.http),
+        certificate: certificates.and_then(Certificates::sha256).map(Sha256::from_bytes),
+    }
+}
+
+/// This node among the others.
+async fn company(
+    cluster: Arc<dyn Cluster>,
+    settings: Option<&config::Cluster>,
+    doors: Doors,
+    tasks: &TaskTracker,
+) -> Result<Company, Error> {
+    let address = settings.map_or((Ipv4Addr::LOCALHOST, 0).into(), |settings| settings.listen);
+    let bind = |source| Error::Bind { what: "node link (UDP)", address, key: "cluster.listen", source };
+    let nodes = Nodes::bind(address, tasks.clone()).map_err(bind)?;
+    let address = match settings.and_then(|settings| settings.advertise.as_ref()) {
+        None => nodes.address().map_err(bind)?,
+        Some(name) => {
+            let found = lookup_host(name).await.ok().and_then(|mut found| found.next());
+            found.ok_or_else(|| Error::Advertise(name.clone()))?
+        }
+    };
+    Ok(Company::new(cluster, nodes, address, doors))
 }
 
 /// The WebSocket door, at the path that both doors share.

@@ -68,6 +68,8 @@ pub enum Lost {
     Slow,
     /// Too many sessions waited for their clients, and this one had waited longest.
     Crowded,
+    /// The node that had it is gone. The conversation goes on if one is told.
+    Node,
 }
 
 /// The sizes and rates a client must keep to.

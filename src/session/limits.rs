@@ -41,6 +41,22 @@ impl Limits {
         }
     }
 
+    /// What is left in each bucket, for another node.
+    pub(super) fn levels(&mut self, now: Instant) -> [f64; 4] {
+        [&mut self.events, &mut self.matches, &mut self.typing, &mut self.candidates].map(|bucket| {
+            bucket.wait(now);
+            bucket.level
+        })
+    }
+
+    /// Goes on with what was left elsewhere.
+    pub(super) fn go_on(&mut self, levels: [f64; 4]) {
+        let buckets = [&mut self.events, &mut self.matches, &mut self.typing, &mut self.candidates];
+        for (bucket, level) in buckets.into_iter().zip(levels) {
+            bucket.level = level.clamp(0.0, bucket.capacity);
+        }
+    }
+
     pub(super) fn judge(&mut self, event: &ClientEvent, now: Instant) -> Verdict {
         let buckets: &mut [&mut Bucket] = match event {
             ClientEvent::Hello(_)

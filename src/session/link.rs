@@ -1,5 +1,6 @@
 //! What a door offers to a session: frames in, batches out, a farewell.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
@@ -79,6 +80,34 @@ pub trait Reader: Send {
     /// # Errors
     /// Why there will be no more.
     fn recv(&mut self) -> impl Future<Output = Result<Heard, LinkEnd>> + Send;
+}
+
+/// A reader that first yields what came before, while the session was elsewhere.
+pub(super) struct Replayed<R> {
+    before: VecDeque<Heard>,
+    reader: R,
+}
+
+impl<R> From<R> for Replayed<R> {
+    fn from(reader: R) -> Self {
+        Self { before: VecDeque::new(), reader }
+    }
+}
+
+impl<R> Replayed<R> {
+    /// This came before all else.
+    pub(super) fn first(&mut self, before: VecDeque<Heard>) {
+        self.before = before;
+    }
+}
+
+impl<R: Reader> Reader for Replayed<R> {
+    async fn recv(&mut self) -> Result<Heard, LinkEnd> {
+        match self.before.pop_front() {
+            Some(heard) => Ok(heard),
+            None => self.reader.recv().await,
+        }
+    }
 }
 
 /// The half of a link that writes.

@@ -11,8 +11,11 @@
 //! first to stop, which it does between two commands, never inside one.
 
 mod carry;
+mod company;
 mod core;
 mod dispatch;
+mod entry;
+mod image;
 mod limits;
 mod link;
 mod notes;
@@ -23,5 +26,6 @@ mod register;
 mod run;
 mod writing;
 
+pub use self::company::Company;
 pub use self::link::{Answer, Heard, Link, LinkEnd, NoStreams, Peer, Reader, Sink, Source, StreamEnd, Streams, Writer};
 pub use self::register::{Sessions, Settings};

@@ -9,7 +9,8 @@ use std::time::SystemTime;
 use tokio::sync::Semaphore;
 use tracing::debug;
 
-use super::register::{Entry, Sessions};
+use super::entry::Entry;
+use super::register::Sessions;
 use crate::auth::Identity;
 use crate::chat::accounts::{self, Device};
 use crate::protocol::Whence;

@@ -7,16 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use rand::RngExt;
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use super::company::Company;
 use super::core::{Core, public};
+use super::entry::{Entry, Grace, Held, Named};
+use super::image::Image;
 use super::limits::Limits;
 use super::notes::Notes;
-use super::parking::{Parking, crowded};
+use super::parking::Parking;
 use crate::auth::Identity;
 use crate::chat::Chat;
 use crate::config;
@@ -51,6 +53,8 @@ pub(super) struct Inner {
     pub(super) kept: Budget,
     pub(super) notes: Notes,
     pub(super) tasks: TaskTracker,
+    /// The other nodes, where there are any.
+    pub(super) company: Option<Company>,
     register: Mutex<Register>,
 }
 
@@ -62,52 +66,14 @@ struct Register {
     draining: bool,
 }
 
-/// One session as the register knows it.
-pub(super) struct Entry {
-    pub(super) id: SessionId,
-    pub(super) key: SessionKey,
-    pub(super) user: UserId,
-    /// Nothing of them is kept.
-    pub(super) guest: bool,
-    device: Option<String>,
-    /// Of a session whose client cannot show its key.
-    grace: Option<Grace>,
-    outbox: Outbox,
-    begun: Instant,
-    slot: Mutex<Slot>,
-    /// Rung when the slot changes.
-    changed: Notify,
-}
-
-/// How a client comes back that cannot show its session's key.
-pub(super) struct Grace {
-    /// How long its session waits for it.
-    pub(super) window: Duration,
-    /// What it is told by from others of the same person: what it calls its device, or else itself.
-    pub(super) device: Option<String>,
-}
-
-/// Where a session's core is.
-enum Slot {
-    /// With a link; cancelling the token asks it to give the core away.
-    Running(CancellationToken),
-    /// Here, until the token's owner gives up waiting; taking it cancels the token.
-    Parked(Box<Core>, CancellationToken),
-    /// The session is over.
-    Over,
-}
-
-/// A session in the hands of a link.
-pub(super) struct Held {
-    pub(super) entry: Arc<Entry>,
-    pub(super) core: Box<Core>,
-    /// Cancelled when another link wants the session.
-    pub(super) wanted: CancellationToken,
-}
-
 impl Sessions {
     /// An empty register. Every link's task runs on `tasks`.
     pub fn new(chat: Chat, settings: Settings, tasks: TaskTracker) -> Self {
+        Self::among(chat, settings, tasks, None)
+    }
+
+    /// The same, among other nodes.
+    pub fn among(chat: Chat, settings: Settings, tasks: TaskTracker, company: Option<Company>) -> Self {
         let parking = Parking::new(settings.limits.max_parked);
         let kept = Budget::new(settings.limits.parked_bytes);
         Self(Arc::new(Inner {
@@ -117,6 +83,7 @@ impl Sessions {
             kept,
             notes: Notes::default(),
             tasks,
+            company,
             register: Mutex::default(),
         }))
     }
@@ -160,18 +127,9 @@ impl Sessions {
         let (id, key) = (SessionId::from_bytes(random.random()), SessionKey::from_bytes(random.random()));
         let outbox = Outbox::new(session.outbox_bytes);
         let wanted = CancellationToken::new();
-        let entry = Arc::new(Entry {
-            id,
-            key,
-            user: identity.id,
-            guest: identity.guest,
-            device,
-            grace,
-            outbox: outbox.clone(),
-            begun: Instant::now(),
-            slot: Mutex::new(Slot::Running(wanted.clone())),
-            changed: Notify::new(),
-        });
+        let (user, guest) = (identity.id, identity.guest);
+        let named = Named { id, key, user, guest, device, grace, lost_key: None };
+        let entry = Arc::new(Entry::new(named, outbox.clone(), Instant::now(), wanted.clone()));
         for superseded in self.register().admit(&entry, session.per_user, limits.max_sessions)? {
             let message = "Another session of yours took this one's place.";
             superseded.outbox.end(Closing::because(CloseReason::Superseded, message));
@@ -179,14 +137,86 @@ impl Sessions {
         let participant = self.0.chat.join(id, public(&identity), outbox.clone());
         let limits = Limits::new(limits, Instant::now());
         let core = Core { identity, expires, participant, outbox, inbound: Inbound::default(), limits };
+        self.arrived(&entry, &core);
         Ok(Held { entry, core: Box::new(core), wanted })
+    }
+
+    /// Enters a session that comes from another node, with nothing in its mail yet. An older one of this
+    /// name is what was left of it here.
+    pub(super) fn enter(&self, image: &Image) -> Held {
+        let Settings { session, limits, .. } = &self.0.settings;
+        let outbox = Outbox::new(session.outbox_bytes);
+        let wanted = CancellationToken::new();
+        let identity = image.identity();
+        let named = Named {
+            id: image.id,
+            key: image.key,
+            user: identity.id,
+            guest: identity.guest,
+            device: image.device.clone(),
+            grace: image.grace(),
+            lost_key: image.lost_key,
+        };
+        let entry = Arc::new(Entry::new(named, outbox.clone(), image.begun(), wanted.clone()));
+        if let Some(left) = self.register().replace(&entry) {
+            left.over();
+        }
+        let participant = self.0.chat.welcome(image.id, image.user.clone(), outbox.clone(), &image.luggage);
+        let mut limits = Limits::new(limits, Instant::now());
+        limits.go_on(image.levels);
+        let inbound = Inbound::starting_after(image.received);
+        let core = Core { identity, expires: image.expires(), participant, outbox, inbound, limits };
+        Held { entry, core: Box::new(core), wanted }
+    }
+
+    /// Forgets a session that has gone elsewhere.
+    pub(super) fn forget(&self, entry: &Arc<Entry>) {
+        entry.over();
+        self.register().remove(entry);
+    }
+
+    /// A session that is here.
+    pub(super) fn entry(&self, session: SessionId) -> Option<Arc<Entry>> {
+        self.register().sessions.get(&session).cloned()
+    }
+
+    /// All sessions that are here.
+    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.register().sessions.values().cloned().collect()
+    }
+
+    /// The sessions of a person that are here.
+    pub(super) fn of(&self, user: UserId) -> Vec<SessionId> {
+        self.register().people.get(&user).into_iter().flatten().map(|entry| entry.id).collect()
+    }
+
+    /// How many there are here.
+    pub(super) fn count(&self) -> usize {
+        self.register().sessions.len()
+    }
+
+    /// Ends a session that is here.
+    pub(super) fn end(&self, session: SessionId, closing: Closing) {
+        if let Some(entry) = self.entry(session) {
+            entry.outbox.end(closing);
+        }
+    }
+
+    /// Whether this node is about to stop.
+    pub(super) fn is_draining(&self) -> bool {
+        self.register().draining
+    }
+
+    /// Takes no newcomers any more.
+    pub(super) fn refuse_newcomers(&self) {
+        self.register().draining = true;
     }
 
     /// Takes over the session that a client wants to go on with, or says why there is none for this
     /// person and key.
     pub(super) async fn take_over(&self, user: UserId, resume: &Resume) -> Result<Held, Lost> {
-        let entry = self.register().sessions.get(&resume.session).cloned();
-        let Some(entry) = entry.filter(|entry| entry.user == user && entry.key == resume.key) else {
+        let entry = self.entry(resume.session).filter(|entry| entry.user == user && entry.is_shown(&resume.key));
+        let Some(entry) = entry else {
             return Err(self.0.parking.why(user, resume));
         };
         match timeout(HANDOVER, entry.claim()).await {
@@ -197,6 +227,16 @@ impl Sessions {
             }
             Ok(Some(held)) => Ok(held),
             Ok(None) | Err(_) => Err(self.0.parking.why(user, resume)),
+        }
+    }
+
+    /// The same for a client that has no key to show, and is known by its person.
+    pub(super) async fn take_keyless(&self, user: UserId, session: SessionId) -> Result<Held, Lost> {
+        let entry = self.entry(session).filter(|entry| entry.user == user && entry.grace.is_some());
+        let Some(entry) = entry else { return Err(Lost::Unknown) };
+        match timeout(HANDOVER, entry.claim()).await {
+            Ok(Some(held)) if !held.core.outbox.has_ended() => Ok(held),
+            Ok(_) | Err(_) => Err(Lost::Unknown),
         }
     }
 
@@ -232,6 +272,7 @@ impl Sessions {
         self.remember(entry, why);
         entry.over();
         self.register().remove(entry);
+        self.departed(entry);
         self.note_departure(entry);
         let closing = entry.outbox.closing().map(|closing| closing.reason.clone());
         let reason = closing.unwrap_or_else(|| why.map_or_else(String::new, |why| format!("{why:?}").to_lowercase()));
@@ -278,100 +319,26 @@ impl Register {
         Ok(give_way)
     }
 
+    /// Enters a session without asking whether there is room; yields what stood in its place.
+    fn replace(&mut self, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
+        let left = self.sessions.get(&entry.id).cloned();
+        if let Some(left) = &left {
+            self.remove(left);
+        }
+        self.people.entry(entry.user).or_default().push(Arc::clone(entry));
+        self.sessions.insert(entry.id, Arc::clone(entry));
+        left
+    }
+
     fn remove(&mut self, entry: &Arc<Entry>) {
-        self.sessions.remove(&entry.id);
+        if self.sessions.get(&entry.id).is_some_and(|other| Arc::ptr_eq(other, entry)) {
+            self.sessions.remove(&entry.id);
+        }
         if let Some(theirs) = self.people.get_mut(&entry.user) {
             theirs.retain(|other| !Arc::ptr_eq(other, entry));
             if theirs.is_empty() {
                 self.people.remove(&entry.user);
             }
         }
-    }
-}
-
-impl Entry {
-    /// Leaves the core here for a link to come. The token is cancelled when one takes it.
-    pub(super) fn park(&self, core: Box<Core>) -> CancellationToken {
-        let taken = CancellationToken::new();
-        *self.slot() = Slot::Parked(core, taken.clone());
-        self.changed.notify_waiters();
-        taken
-    }
-
-    /// Runs `act` on the core if it is still parked under this token.
-    pub(super) fn while_parked(&self, taken: &CancellationToken, act: impl FnOnce(&Core)) {
-        if let Slot::Parked(core, _) = &*self.slot()
-            && !taken.is_cancelled()
-        {
-            act(core);
-        }
-    }
-
-    /// Ends the session because too many wait, if it is still parked under this token.
-    pub(super) fn crowd_out(&self, taken: &CancellationToken) -> bool {
-        let mut ended = false;
-        self.while_parked(taken, |core| {
-            core.outbox.end(crowded());
-            ended = true;
-        });
-        ended
-    }
-
-    /// Ends the wait for a link. False: one has come after all.
-    pub(super) fn give_up(&self, taken: &CancellationToken) -> bool {
-        let mut slot = self.slot();
-        // Looked at under the lock: whoever claims cancels the token under it.
-        if taken.is_cancelled() {
-            return false;
-        }
-        let core = std::mem::replace(&mut *slot, Slot::Over);
-        drop(slot);
-        drop(core);
-        self.changed.notify_waiters();
-        true
-    }
-
-    fn over(&self) {
-        let slot = std::mem::replace(&mut *self.slot(), Slot::Over);
-        drop(slot);
-        self.changed.notify_waiters();
-    }
-
-    /// Waits for the core, asking the link that has it to let go.
-    async fn claim(self: &Arc<Self>) -> Option<Held> {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            {
-                let mut slot = self.slot();
-                match &*slot {
-                    Slot::Over => return None,
-                    Slot::Running(wanted) => wanted.cancel(),
-                    Slot::Parked(..) => return self.take_from(&mut slot),
-                }
-            }
-            changed.await;
-        }
-    }
-
-    /// Takes the core, if no link has it.
-    fn take_parked(self: &Arc<Self>) -> Option<Held> {
-        self.take_from(&mut self.slot())
-    }
-
-    fn take_from(self: &Arc<Self>, slot: &mut Slot) -> Option<Held> {
-        if !matches!(slot, Slot::Parked(..)) {
-            return None;
-        }
-        let wanted = CancellationToken::new();
-        let Slot::Parked(core, taken) = std::mem::replace(slot, Slot::Running(wanted.clone())) else { return None };
-        // Under the lock: whoever gives up looks at it there.
-        taken.cancel();
-        Some(Held { entry: Arc::clone(self), core, wanted })
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().expect("no code panics while it holds this lock")
     }
 }

@@ -35,7 +35,7 @@ pub fn file(length: usize) -> File {
 }
 
 /// Answers offers and waits for a file.
-async fn receive(client: &mut Client) -> (Offered, Bytes) {
+pub async fn receive(client: &mut Client) -> (Offered, Bytes) {
     loop {
         match next(client).await {
             ServerEvent::Offer(offered) => client.accept(&offered.transfer).await.unwrap(),
@@ -56,7 +56,7 @@ pub async fn collected(client: &mut Client) -> Bytes {
 }
 
 /// Sends a file and waits until the partner has it.
-async fn send(client: &mut Client, id: &str, file: &File) -> u64 {
+pub async fn send(client: &mut Client, id: &str, file: &File) -> u64 {
     client.offer(id, file).await.unwrap();
     loop {
         match next(client).await {

@@ -8,6 +8,7 @@ mod faults;
 mod files;
 mod http_files;
 mod http_files_refused;
+mod nodes;
 mod presence;
 mod rest;
 mod scenarios;

@@ -12,6 +12,26 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// The settings that every test needs, and these, and the folder that they name.
+pub fn settled(settings: &[(&str, &str)]) -> (TempDir, config::Config) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let mut variables: Vec<(String, String)> = [
+        ("DUOLOGUE_SERVER_DATA", path("data")),
+        ("DUOLOGUE_TLS_FOLDER", path("certs")),
+        ("DUOLOGUE_LISTEN_HTTP", "127.0.0.1:0".into()),
+        ("DUOLOGUE_LISTEN_HTTPS", "127.0.0.1:0".into()),
+        ("DUOLOGUE_LISTEN_QUIC", "127.0.0.1:0".into()),
+        // Everyone of a test has one address.
+        ("DUOLOGUE_LIMITS_AUTH_PER_QUARTER_HOUR", "100000".into()),
+        ("DUOLOGUE_LIMITS_REQUESTS_PER_QUARTER_HOUR", "100000".into()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    variables.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    (folder, config::load(None, variables).unwrap())
+}
+
 /// Long enough for a loaded machine; a test that waits this long has failed.
 pub const WAIT: Duration = Duration::from_secs(20);
 
@@ -30,22 +50,8 @@ impl World {
 
     /// A server with these settings beside those that every test needs.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        let mut variables: Vec<(String, String)> = [
-            ("DUOLOGUE_SERVER_DATA", path("data")),
-            ("DUOLOGUE_TLS_FOLDER", path("certs")),
-            ("DUOLOGUE_LISTEN_HTTP", "127.0.0.1:0".into()),
-            ("DUOLOGUE_LISTEN_HTTPS", "127.0.0.1:0".into()),
-            ("DUOLOGUE_LISTEN_QUIC", "127.0.0.1:0".into()),
-            // Everyone of a test has one address.
-            ("DUOLOGUE_LIMITS_AUTH_PER_QUARTER_HOUR", "100000".into()),
-            ("DUOLOGUE_LIMITS_REQUESTS_PER_QUARTER_HOUR", "100000".into()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into();
-        variables.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let server = Server::bind(config::load(None, variables).unwrap()).await.unwrap();
+        let (folder, config) = settled(settings);
+        let server = Server::bind(config).await.unwrap();
         let addresses = server.addresses();
         let stop = CancellationToken::new();
         let stopped = stop.clone();

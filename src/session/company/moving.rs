@@ -1,0 +1,341 @@
+//! How sessions go from node to node: to a partner who is elsewhere, home to their edge, after a client that
+//! has come back elsewhere, and away from a node that is about to stop.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, info, info_span, warn};
+
+use super::home::CarriedLink;
+use super::ledger::Known;
+use super::words::{self, Ask, Back, LinkCard, Reply};
+use super::{Company, Over, REPLY, Road, edge};
+use crate::auth::Identity;
+use crate::cluster::{Record, TalkRecord, Whereabouts};
+use crate::hub::Door;
+use crate::nodes::{Beside, Peer, Wire};
+use crate::outbox::{Batch, Kin};
+use crate::protocol::{Closing, Lost, NodeId, Resume, ServerEvent, SessionId, Whence};
+use crate::session::core::Core;
+use crate::session::image::{Image, unix_millis};
+use crate::session::entry::{Entry, Grace, Held};
+use crate::session::register::Sessions;
+use crate::session::run::{At, LinkEnds};
+use crate::session::{Link, Reader, Streams, Writer};
+
+/// How long a session that is between two nodes takes to arrive.
+const MOVING: Duration = Duration::from_millis(100);
+
+/// Why a link is asked to give its session up, other than for another link of the same client.
+pub(in crate::session) enum Going {
+    /// It goes to another node, for someone who has found it from there; the link stays and carries it.
+    Away { to: NodeId, seeker: SessionId },
+    /// This node is about to stop: the client comes back elsewhere, once this is cancelled.
+    Drained(CancellationToken),
+}
+
+/// A link whose session is elsewhere.
+pub(in crate::session) struct Carried {
+    pub(super) wire: Wire,
+    pub(super) beside: Option<Beside>,
+    pub(super) node: NodeId,
+}
+
+/// How a client that is here would go on with a session that is elsewhere.
+pub(in crate::session) enum Elsewhere {
+    /// It is carried there.
+    Carried(Carried),
+    /// It is lost, for this reason.
+    Lost(Lost),
+    /// Its node is gone; here is its conversation, or what is left of the session.
+    Rebuilt(Held),
+    /// Its node does not answer: to be tried again.
+    Later(Closing),
+    /// Nobody knows of it.
+    Nowhere,
+}
+
+impl Sessions {
+    /// Has a session go to another node. False: it is not with a link of this node.
+    pub(super) fn go_away(&self, session: SessionId, to: NodeId, seeker: SessionId) -> bool {
+        self.entry(session).is_some_and(|entry| entry.ask_to_go(Going::Away { to, seeker }))
+    }
+
+    /// Sends a session to another node; its link, which stays here, is carried there. It stays where that
+    /// fails.
+    pub(in crate::session) async fn send_away(
+        &self,
+        entry: &Arc<Entry>,
+        core: &mut Core,
+        (to, seeker): (NodeId, SessionId),
+        (door, streams): (Door, bool),
+    ) -> Option<Carried> {
+        let company = self.0.company.as_ref()?;
+        let image = Image::take(entry, core, &Kin::default());
+        let luggage = image.luggage.clone();
+        let link = LinkCard { number: rand::random(), door, streams };
+        let ask = Ask::Move { image: Box::new(image), link, seeker };
+        match company.ask(to, &ask, streams.then_some(link.number)).await {
+            Ok((wire, beside, Reply::Granted)) => Some(Carried { wire, beside, node: to }),
+            Ok((_, _, reply)) => {
+                debug!(?reply, node = %to, "a session was not taken");
+                core.participant.unpack(&luggage);
+                None
+            }
+            Err(error) => {
+                debug!(%error, "a session could not be sent");
+                core.participant.unpack(&luggage);
+                None
+            }
+        }
+    }
+
+    /// Carries a link to the node at which its session is.
+    pub(in crate::session) async fn carry<R: Reader, W: Writer, S: Streams>(
+        &self,
+        carried: Carried,
+        reader: &mut R,
+        writer: &mut W,
+        streams: Option<&S>,
+        deadline: Duration,
+    ) -> Over {
+        let never = CancellationToken::new();
+        let stopping = self.0.company.as_ref().map_or(&never, |company| &company.0.draining);
+        let Carried { wire, beside, node } = carried;
+        debug!(%node, "a link is carried to another node");
+        edge::carry(reader, writer, streams, wire, beside.as_ref(), stopping, deadline).await
+    }
+
+    /// Sends a session to the node of its link. `None`: it stays here after all, without a link.
+    pub(in crate::session) async fn send_home<R: Reader>(
+        &self,
+        entry: &Entry,
+        core: &mut Core,
+        road: &Road,
+        reader: &mut R,
+    ) -> Option<NodeId> {
+        let image = Image::take(entry, core, &Kin::default());
+        let arriving = async {
+            road.send(&image).await.ok()?;
+            // What was on its way here goes back, in its order.
+            while let Ok(heard) = reader.recv().await {
+                road.hand_back(&heard).await.ok()?;
+            }
+            road.has_arrived().then_some(())
+        };
+        match timeout(REPLY, arriving).await {
+            Ok(Some(())) => Some(road.node()),
+            Ok(None) | Err(_) => {
+                core.participant.unpack(&image.luggage);
+                None
+            }
+        }
+    }
+
+    /// Looks beyond this node for the session that someone's last link without a key has left.
+    pub(in crate::session) async fn left_elsewhere(
+        &self,
+        identity: &Identity,
+        expires: SystemTime,
+        grace: &Grace,
+        whence: &Whence,
+        way: (Door, bool),
+    ) -> Elsewhere {
+        let Some(company) = &self.0.company else { return Elsewhere::Nowhere };
+        let Ok(theirs) = company.0.cluster.whereabouts(identity.id).await else { return Elsewhere::Nowhere };
+        let named = grace.device.clone().unwrap_or_default();
+        let same = |it: &&Whereabouts| it.node != company.node() && it.grace.as_ref() == Some(&named);
+        match theirs.iter().rev().find(same) {
+            Some(last) => self.look_elsewhere(identity, expires, last.session, None, whence, way).await,
+            None => Elsewhere::Nowhere,
+        }
+    }
+
+    /// A session has gone to another node: nothing of it is here any more, and nobody is told of an end.
+    pub(in crate::session) fn has_left(&self, entry: &Arc<Entry>, core: Box<Core>, to: NodeId) {
+        self.forget(entry);
+        drop(core);
+        if let Some(company) = &self.0.company {
+            company.0.ledger.moved(entry.id);
+        }
+        debug!(session = %entry.id, node = %to, "the session has gone to another node");
+    }
+
+    /// Takes in a session that comes from another node. Its client's link is `door`'s, or it has none.
+    pub(in crate::session) fn install(&self, image: Image, kin: &Kin) -> Option<(Held, crate::chat::Luggage)> {
+        let held = self.enter(&image);
+        let Image { mail, luggage, .. } = image;
+        if held.core.outbox.refill(mail, kin).is_none() {
+            warn!(session = %held.entry.id, "a session from another node holds what is not known here");
+            self.close(&held.entry, Some(Lost::Unknown));
+            return None;
+        }
+        Some((held, luggage))
+    }
+
+    /// Serves a stream that another node has opened.
+    pub(super) async fn serve_node(self, peer: Peer, mut wire: Wire) {
+        let Some(company) = self.0.company.clone() else { return };
+        let asked = timeout(REPLY, wire.come.next()).await;
+        let Ok(Ok(Some((words::ASK, ask)))) = asked else { return };
+        match serde_json::from_slice(&ask) {
+            Ok(Ask::Move { image, link, seeker }) => self.take_in(&peer, wire, *image, link, seeker).await,
+            Ok(Ask::Pair { images, talk }) => {
+                let taken = self.take_pair(*images, talk);
+                reply(&mut wire, &granted(taken)).await;
+            }
+            Ok(Ask::Single { image }) => {
+                let taken = self.take_single(*image);
+                reply(&mut wire, &granted(taken)).await;
+            }
+            Ok(Ask::Resume(back)) => self.resume_for(&company, &peer, wire, *back).await,
+            Ok(Ask::People) => {
+                let people = self.0.chat.online().into_iter().map(Into::into).collect();
+                reply(&mut wire, &Reply::People { people }).await;
+            }
+            Err(error) => debug!(%error, node = %peer.node(), "another node asks for what is not known here"),
+        }
+    }
+
+    /// Someone comes whom one of ours has found.
+    async fn take_in(&self, peer: &Peer, mut wire: Wire, image: Image, link: LinkCard, seeker: SessionId) {
+        let beside = link.streams.then(|| peer.beside(link.number));
+        if self.is_draining() {
+            let why = "this node is about to stop".to_owned();
+            reply(&mut wire, &Reply::Refused { why }).await;
+            return;
+        }
+        if !reply(&mut wire, &Reply::Granted).await {
+            return;
+        }
+        let Some((held, luggage)) = self.install(image, &Kin::default()) else { return };
+        held.core.participant.linked(link.door);
+        self.write_down(&held.entry, &held.core, true);
+        if luggage.is_waiting() {
+            self.0.chat.meet(seeker, &held.core.participant, &luggage);
+        }
+        self.run_carried(held, peer.node(), wire, beside, link.door).await;
+    }
+
+    async fn run_carried(&self, held: Held, node: NodeId, wire: Wire, beside: Option<Beside>, door: Door) {
+        let span = info_span!("session", id = %held.entry.id, user = %held.core.identity.id, ?door);
+        let link = CarriedLink::new(door, node, wire, beside);
+        let road = link.road();
+        let (reader, writer, streams) = link.split();
+        let ends = LinkEnds { reader: reader.into(), writer, streams, door, road: Some(road) };
+        Box::pin(self.carry_on(At::Here(held, Ok(())), ends)).instrument(span).await;
+    }
+
+    /// A client that is at another node would go on with a session that is here.
+    async fn resume_for(&self, company: &Company, peer: &Peer, mut wire: Wire, back: Back) {
+        let Back { user, expires, session, resume, whence, link } = back;
+        let expires = UNIX_EPOCH + Duration::from_millis(expires);
+        let beside = link.streams.then(|| peer.beside(link.number));
+        let taken = match &resume {
+            Some(resume) => self.take_over(user, resume).await,
+            None => self.take_keyless(user, session).await,
+        };
+        let resumed = taken.and_then(|held| self.resumed(held, expires, whence, resume.as_ref()));
+        let (held, established) = match resumed {
+            Ok(resumed) => resumed,
+            Err(why) => {
+                reply(&mut wire, &Reply::Lost { why }).await;
+                return;
+            }
+        };
+        if !reply(&mut wire, &Reply::Granted).await {
+            // The client is not there any more; its session waits on.
+            return self.park(held).await;
+        }
+        debug!(session = %held.entry.id, node = %peer.node(), company = %company.node(), "a client is back at another node");
+        held.core.participant.linked(link.door);
+        let span = info_span!("session", id = %held.entry.id, user = %held.core.identity.id, door = ?link.door);
+        let carried = CarriedLink::new(link.door, peer.node(), wire, beside);
+        let road = carried.road();
+        let (reader, mut writer, streams) = carried.split();
+        let greeted = writer.send(&Batch::of(&ServerEvent::Established(established))).await;
+        let ends = LinkEnds { reader: reader.into(), writer, streams, door: link.door, road: Some(road) };
+        Box::pin(self.carry_on(At::Here(held, greeted), ends)).instrument(span).await;
+    }
+
+    /// Looks beyond this node for the session that a client would go on with.
+    pub(in crate::session) async fn look_elsewhere(
+        &self,
+        identity: &Identity,
+        expires: SystemTime,
+        session: SessionId,
+        resume: Option<&Resume>,
+        whence: &Whence,
+        (door, streams): (Door, bool),
+    ) -> Elsewhere {
+        let Some(company) = &self.0.company else { return Elsewhere::Nowhere };
+        // Once more: it may be about to move while it is asked for.
+        for _ in 0..3 {
+            let record = match company.0.cluster.find(session).await {
+                Ok(Some(record)) if record.user == identity.id => record,
+                Ok(_) => return Elsewhere::Nowhere,
+                Err(error) => {
+                    debug!(%error, "nobody can be asked where a session is");
+                    return Elsewhere::Nowhere;
+                }
+            };
+            if record.node == company.node() {
+                // It was, and is not any more.
+                return Elsewhere::Nowhere;
+            }
+            if company.0.nodes.card(record.node).is_none() {
+                return self.rebuild(company, identity, expires, session, record, resume, whence, (door, streams)).await;
+            }
+            let link = LinkCard { number: rand::random(), door, streams };
+            let back = Back {
+                user: identity.id,
+                expires: unix_millis(expires),
+                session,
+                resume: resume.cloned(),
+                whence: whence.clone(),
+                link,
+            };
+            match company.ask(record.node, &Ask::Resume(Box::new(back)), streams.then_some(link.number)).await {
+                Ok((wire, beside, Reply::Granted)) => {
+                    return Elsewhere::Carried(Carried { wire, beside, node: record.node });
+                }
+                Ok((_, _, Reply::Lost { why: Lost::Unknown })) => tokio::time::sleep(MOVING).await,
+                Ok((_, _, Reply::Lost { why })) => return Elsewhere::Lost(why),
+                Ok((_, _, reply)) => {
+                    debug!(?reply, "a session is not given");
+                    return Elsewhere::Later(super::later());
+                }
+                Err(error) => {
+                    info!(%error, "a session's node does not answer");
+                    return Elsewhere::Later(super::later());
+                }
+            }
+        }
+        Elsewhere::Lost(Lost::Unknown)
+    }
+
+    /// Writes down for the others where a session is, and in which conversation. `person`: also whose it is.
+    pub(in crate::session) fn write_down(&self, entry: &Entry, core: &Core, person: bool) {
+        let Some(company) = &self.0.company else { return };
+        let talk = core.participant.talk_with().map(|companion| TalkRecord {
+            conversation: companion.conversation,
+            rest: self.talk_record(core),
+        });
+        let record = Record { node: company.node(), user: entry.user, key: entry.proof(), talk };
+        company.0.ledger.note(Known { record, person: entry.whereabouts(company.node()) }, person);
+    }
+}
+
+/// Answers another node. False: it is not there any more.
+async fn reply(wire: &mut Wire, reply: &Reply) -> bool {
+    wire.out.send(words::REPLY, &[&words::json(reply)]).await.is_ok()
+}
+
+fn granted(taken: bool) -> Reply {
+    match taken {
+        true => Reply::Granted,
+        false => Reply::Refused { why: "this node is about to stop, or does not know what it was given".to_owned() },
+    }
+}

@@ -1,0 +1,137 @@
+//! What is left of a session whose node is gone: its record says whose it was and with whom they talked. The
+//! first of the two who comes back has the talk built again at its node, and the other is brought there.
+//! What was on its way between them is lost, and their clients, who are told so, send it again.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use super::words::{Ask, Back, LinkCard, Reply};
+use super::{Carried, Company, Elsewhere, later};
+use crate::auth::Identity;
+use crate::chat::{Luggage, TalkLuggage};
+use crate::cluster::{Note, Record};
+use crate::hub::Door;
+use crate::protocol::{Lost, PublicUser, Resume, SessionId, Sha256, Whence};
+use crate::session::core::Core;
+use crate::session::image::Image;
+use crate::session::entry::proof;
+use crate::session::register::Sessions;
+
+/// A conversation as the records of both its sessions have it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remains {
+    common: Vec<String>,
+    /// The polite one first.
+    people: [Who; 2],
+}
+
+/// One of the two.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Who {
+    session: SessionId,
+    user: PublicUser,
+    /// The SHA-256 of the session's key.
+    key: Sha256,
+    device: Option<String>,
+    /// Of one without a key: how long it is waited for (milliseconds), and what it is told by.
+    grace: Option<(u64, Option<String>)>,
+}
+
+impl Sessions {
+    /// What the others need to build the conversation of a session again.
+    pub(super) fn talk_record(&self, core: &Core) -> String {
+        let Some((talk, people)) = core.participant.talk_of_two() else { return String::new() };
+        let who = |session| {
+            let entry = self.entry(session)?;
+            let grace = entry.grace.as_ref();
+            Some((entry.proof(), entry.device.clone(), grace.map(|it| (crate::protocol::millis(it.window), it.device.clone()))))
+        };
+        let people = people.map(|(session, user)| {
+            who(session).map(|(key, device, grace)| Who { session, user, key, device, grace })
+        });
+        match people {
+            [Some(polite), Some(impolite)] => {
+                let remains = Remains { common: talk.common, people: [polite, impolite] };
+                serde_json::to_string(&remains).unwrap_or_default()
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Builds again what was lost with a node, or finds where that was done.
+    #[expect(clippy::too_many_arguments, reason = "all of what a hello says")]
+    pub(super) async fn rebuild(
+        &self,
+        company: &Company,
+        identity: &Identity,
+        expires: SystemTime,
+        session: SessionId,
+        record: Record,
+        resume: Option<&Resume>,
+        whence: &Whence,
+        (door, streams): (Door, bool),
+    ) -> Elsewhere {
+        if resume.is_some_and(|resume| proof(&resume.key) != record.key) {
+            return Elsewhere::Nowhere;
+        }
+        let Some(talk) = &record.talk else { return Elsewhere::Lost(Lost::Node) };
+        let Ok(remains) = serde_json::from_str::<Remains>(&talk.rest) else { return Elsewhere::Lost(Lost::Node) };
+        let Ok(home) = company.0.cluster.adopt(talk.conversation, record.node).await else {
+            return Elsewhere::Later(later());
+        };
+        if home != company.node() {
+            let link = LinkCard { number: rand::random(), door, streams };
+            let expires = crate::session::image::unix_millis(expires);
+            let (resume, whence) = (resume.cloned(), whence.clone());
+            let back = Back { user: identity.id, expires, session, resume, whence, link };
+            return match company.ask(home, &Ask::Resume(Box::new(back)), streams.then_some(link.number)).await {
+                Ok((wire, beside, Reply::Granted)) => Elsewhere::Carried(Carried { wire, beside, node: home }),
+                // It is about to be built there, or its end was.
+                Ok((_, _, Reply::Lost { .. })) => Elsewhere::Lost(Lost::Node),
+                Ok(_) | Err(_) => Elsewhere::Later(later()),
+            };
+        }
+        // One at a time: the partner may come here in this very moment.
+        let _one = company.0.rebuilding.lock().await;
+        if self.entry(session).is_none() {
+            let partner = remains.people.iter().find(|who| who.session != session);
+            let Some(partner) = partner else { return Elsewhere::Lost(Lost::Node) };
+            // They may have left, and the end of the talk have reached their record alone.
+            let theirs = company.0.cluster.find(partner.session).await.ok().flatten();
+            let stands = theirs.is_some_and(|theirs| theirs.talk.is_some_and(|it| it.conversation == talk.conversation));
+            if !stands {
+                return Elsewhere::Lost(Lost::Node);
+            }
+            info!(conversation = %talk.conversation, lost = %record.node, "a conversation is built again after its node was lost");
+            self.raise(talk.conversation, remains);
+            let adopted = Note::Adopted { conversation: talk.conversation };
+            // A node that is gone reads nothing; one that was only cut off has to know.
+            let _ = company.0.cluster.tell(record.node, &adopted).await;
+        }
+        let held = match resume {
+            Some(resume) => self.take_over(identity.id, resume).await,
+            None => self.take_keyless(identity.id, session).await,
+        };
+        match held {
+            Ok(held) => Elsewhere::Rebuilt(held),
+            Err(_) => Elsewhere::Lost(Lost::Node),
+        }
+    }
+
+    /// Makes the two sessions of a conversation anew. Their clients have yet to come.
+    fn raise(&self, id: crate::protocol::ConversationId, remains: Remains) {
+        let Remains { common, people } = remains;
+        let held = people.map(|who| {
+            let image = Image::anew(who.session, who.user, who.device, who.grace, who.key, Luggage::none(Whence::default()));
+            self.enter(&image)
+        });
+        let talk = TalkLuggage { id, common, told: [true, true] };
+        self.0.chat.reunite(&held[0].core.participant, &held[1].core.participant, talk);
+        for held in held {
+            self.write_down(&held.entry, &held.core, true);
+            self.await_client(held);
+        }
+    }
+}
