@@ -83,7 +83,7 @@ fn add(headers: &mut HeaderMap, path: &str, secure: bool) {
     let shared = api || path.starts_with("/sdk/");
     let resource = if shared { "cross-origin" } else { "same-origin" };
     headers.entry(RESOURCE_POLICY).or_insert(HeaderValue::from_static(resource));
-    if api || path == "/health" {
+    if api || path == "/health" || path == "/health/live" {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     if secure {

@@ -88,7 +88,7 @@ async fn the_hundred_and_first_request_waits_whatever_the_others_asked() {
     }
     assert_eq!(from(&service, "192.0.2.1", "", get("/api/auth/me")).await.status.as_u16(), 429);
     // A client that comes back, and whoever looks whether all is well, is not held.
-    for path in ["/api/connect", "/health", "/", "/sdk/duologue.js", "/api/docs", "/api/openapi.json"] {
+    for path in ["/api/connect", "/health", "/health/live", "/", "/sdk/duologue.js", "/api/docs", "/api/openapi.json"] {
         let answer = from(&service, "192.0.2.1", "", get(path)).await;
         assert_eq!((answer.status.as_u16(), answer.headers.contains_key("ratelimit-limit")), (200, false), "{path}");
     }
@@ -292,6 +292,7 @@ async fn every_answer_has_the_headers_of_helmet() {
         ("/", 200, "same-origin"),
         ("/app/main.js", 200, "same-origin"),
         ("/health", 200, "same-origin"),
+        ("/health/live", 200, "same-origin"),
         ("/nowhere", 404, "same-origin"),
         ("/sdk/duologue.js", 200, "cross-origin"),
         ("/api/connect", 200, "cross-origin"),
@@ -375,6 +376,7 @@ async fn the_document_has_every_route_and_no_other() {
         "GET /api/users/online",
         "GET /api/users/stats",
         "GET /health",
+        "GET /health/live",
     ];
     assert_eq!(listed, expected);
     // What the router has beside them is named here: routes outside of `routes!` are pages.
@@ -414,6 +416,7 @@ async fn answers_have_what_the_document_says_and_nothing_else() {
         ("/api/socket/stats", "get", service.get("/api/socket/stats", None).await),
         ("/api/connect", "get", service.get("/api/connect", None).await),
         ("/health", "get", service.get("/health", None).await),
+        ("/health/live", "get", service.get("/health/live", None).await),
     ];
     for (path, method, answer) in answers {
         let said = &document["paths"][path][method]["responses"][answer.status.as_str()];

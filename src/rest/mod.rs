@@ -97,6 +97,7 @@ pub fn router(state: State) -> Router {
     let (schemas, paths, upload) = routes!(files::upload);
     let (router, document) = OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(service::health))
+        .routes(routes!(service::live))
         .routes(routes!(service::connect))
         .routes(routes!(service::stats))
         .routes(routes!(auth::register))

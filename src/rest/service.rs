@@ -52,6 +52,20 @@ pub async fn health(extract::State(state): extract::State<State>) -> Response {
     }
 }
 
+/// Whether it lives
+///
+/// `GET /health/live`. Nothing is asked but the process: whoever restarts it when this fails must not do
+/// so because the accounts are away, or because it drains.
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    tag = "service",
+    responses((status = 200, description = "It answers", body = Life)),
+)]
+pub async fn live(extract::State(state): extract::State<State>) -> Response {
+    Json(Life { status: "ok", uptime_seconds: state.started.elapsed().as_secs() }).into_response()
+}
+
 /// Where the realtime doors are
 ///
 /// `GET /api/connect`
@@ -202,6 +216,15 @@ struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     store: Option<&'static str>,
+}
+
+/// That it lives.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Life {
+    #[schema(value_type = String, example = "ok")]
+    status: &'static str,
+    uptime_seconds: u64,
 }
 
 /// Where the doors are.

@@ -216,6 +216,9 @@ async fn health_tells_when_to_look_elsewhere() {
     service.draining.store(true, Ordering::Relaxed);
     let draining = service.get("/health", None).await;
     assert_eq!((draining.status, &draining.body["status"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("draining")));
+    // Whoever restarts what does not live lets it drain.
+    let alive = service.get("/health/live", None).await;
+    assert_eq!((alive.status, &alive.body["status"]), (StatusCode::OK, &json!("ok")));
 }
 
 #[tokio::test]
