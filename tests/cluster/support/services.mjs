@@ -1,0 +1,47 @@
+/** Redis and MongoDB for a test: real ones, on a free port of this machine, with nothing in them. */
+
+import { execFile } from "node:child_process";
+import { access, mkdir } from "node:fs/promises";
+import path from "node:path";
+import { promisify } from "node:util";
+import { answers, Program } from "./program.mjs";
+
+const run = promisify(execFile);
+const ROOT = path.resolve(import.meta.dirname, "../../..");
+/** MongoDB's protocol on SQLite, for machines without mongod. */
+const NX = "nx-27017==0.8.1";
+const NX_FOLDER = path.join(ROOT, "target/nx-27017");
+
+/** @param {{ folder: string, port: number }} where */
+export function redis({ folder, port }) {
+  return new Program({
+    name: "redis",
+    // Nothing is kept: started again, it is empty.
+    command: ["redis-server", "--port", `${port}`, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder],
+    ready: () => answers(port),
+  });
+}
+
+/** `mongod` where there is one, else the stand-in. What is in it outlives it. @param {{ folder: string, port: number }} where */
+export async function mongodb({ folder, port }) {
+  await mkdir(folder, { recursive: true });
+  const command = (await have("mongod"))
+    ? ["mongod", "--port", `${port}`, "--bind_ip", "127.0.0.1", "--dbpath", folder, "--quiet"]
+    : [await standIn(), "--host", "127.0.0.1", "--port", `${port}`, "--db", path.join(folder, "mongodb.db"),
+        "--log-file", path.join(folder, "log"), "--pid-file", path.join(folder, "pid")];
+  return new Program({ name: "mongodb", command, cwd: folder, ready: () => answers(port), startsWithinMs: 30_000 });
+}
+
+/** @param {string} program */
+async function have(program) {
+  return run("sh", ["-c", `command -v ${program}`]).then(() => true, () => false);
+}
+
+/** Installed once, below `target/`. */
+async function standIn() {
+  const file = path.join(NX_FOLDER, "bin/nx-27017");
+  if (await access(file).then(() => true, () => false)) return file;
+  await run("python3", ["-m", "venv", NX_FOLDER]);
+  await run(path.join(NX_FOLDER, "bin/pip"), ["install", "--quiet", "--disable-pip-version-check", NX]);
+  return file;
+}
