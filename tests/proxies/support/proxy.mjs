@@ -77,7 +77,7 @@ async function shipped(name, to, changes) {
 }
 
 /** For chat.example and this machine, in the forms that both want. */
-async function certificate(folder) {
+export async function certificate(folder) {
   const [chain, key] = [path.join(folder, "chain.pem"), path.join(folder, "key.pem")];
   await run("openssl", [
     "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=chat.example",
