@@ -164,12 +164,12 @@ export class Rig {
     };
   }
 
-  /** Nobody is left anywhere, within so many milliseconds. */
+  /** Nobody is there or talks any more, within so many milliseconds. Who went without a word still has a while to come back. */
   async comesToRest(ms = 10_000) {
     let totals;
     const over = async () => {
-      totals = await this.totals();
-      return Object.values(totals).every((count) => count === 0);
+      const { parked: _, ...others } = (totals = await this.totals());
+      return Object.values(others).every((count) => count === 0);
     };
     await until(over, ms, () => `the nodes still hold ${JSON.stringify(totals)}`);
   }
@@ -183,12 +183,13 @@ export class Rig {
   /**
    * `duologue load` with these words, against these servers, and what it found. It runs meanwhile.
    * @param {string[]} words
-   * @param {string[]} [servers]
+   * @param {string[]} [servers] by turns, one pair's two people on different ones
+   * @param {Record<string, string>} [env]
    */
-  load(words, servers = this.nodes.map(({ url }) => url)) {
+  load(words, servers = this.nodes.map(({ url }) => url), env = {}) {
     const at = words.indexOf("--duration");
     const seconds = at < 0 ? 30 : Number(words[at + 1]);
-    return runLoad([...words, ...servers], seconds * 1000 + LOAD_BESIDE_MS);
+    return runLoad([...words, ...servers], env, seconds * 1000 + LOAD_BESIDE_MS);
   }
 
   #programs() {
@@ -205,11 +206,12 @@ export class Rig {
 /**
  * The report is there also where promises were broken: it says which.
  * @param {string[]} words
+ * @param {Record<string, string>} env
  * @param {number} ms
  * @returns {Promise<Report>}
  */
-async function runLoad(words, ms) {
-  const child = spawn(BINARY, ["load", "--json", ...words], { env: withoutSettings(process.env), stdio: ["ignore", "pipe", "pipe"] });
+async function runLoad(words, env, ms) {
+  const child = spawn(BINARY, ["load", "--json", ...words], { env: { ...withoutSettings(process.env), ...env }, stdio: ["ignore", "pipe", "pipe"] });
   const killed = () => child.kill("SIGKILL");
   process.once("exit", killed);
   const timer = setTimeout(killed, ms);
