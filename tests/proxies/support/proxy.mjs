@@ -81,7 +81,7 @@ export async function certificate(folder) {
   const [chain, key] = [path.join(folder, "chain.pem"), path.join(folder, "key.pem")];
   await run("openssl", [
     "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=chat.example",
-    "-addext", "subjectAltName=DNS:chat.example,DNS:localhost", "-keyout", key, "-out", chain,
+    "-addext", "subjectAltName=DNS:chat.example,DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", chain,
   ]);
   await writeFile(path.join(folder, "haproxy.pem"), (await readFile(chain, "utf8")) + (await readFile(key, "utf8")));
 }
