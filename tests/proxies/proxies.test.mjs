@@ -2,7 +2,11 @@
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import http from "node:http";
 import https from "node:https";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { WebSocket } from "ws";
@@ -211,6 +215,44 @@ for (const [name, proxy] of [["nginx", nginx], ["HAProxy", haproxy]]) {
     });
   });
 }
+
+test("HAProxy: where accounts are away for all nodes, people still get to them; only one that drains gets nobody", async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), "duologue-haproxy-"));
+  /** What /health says, by node. */
+  const health = ["unavailable", "unavailable", "unavailable"];
+  const checks = [0, 0, 0];
+  const nodes = await Promise.all(health.map(async (_, index) => {
+    const server = http.createServer(({ url }, response) => {
+      if (url !== "/health") return response.end(JSON.stringify(index));
+      const status = health[index];
+      checks[index] += 1;
+      response.writeHead(status === "ok" ? 200 : 503, { "content-type": "application/json" });
+      response.end(JSON.stringify({ status, uptimeSeconds: 1 }));
+    });
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    t.after(() => (server.close(), server.closeAllConnections()));
+    return { http: server.address().port };
+  }));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const keep = (program) => (t.after(() => program.kill()), program);
+  const [plain, tls] = await freePorts(2);
+  await haproxy({ folder, nodes, keep }, { plain, tls });
+  const seen = async (path) => {
+    const answers = [];
+    for (let at = 0; at < 12; at += 1) answers.push(await ask(`https://localhost:${tls}`, path, { from: addresses[at % 8] }));
+    assert.deepEqual(answers.filter(({ status }) => status !== 200), []);
+    return [...new Set(answers.map(({ body }) => body))].sort();
+  };
+  // Each has been asked twice by both backends: the first answer decides, and before it all count as there.
+  await until(() => checks.every((count) => count >= 4), 10_000, () => "nodes are not asked");
+  assert.deepEqual(await seen("/api/connect"), ["0", "1", "2"]);
+  health[1] = "draining";
+  for (const path of ["/api/connect", "/socket.io/?EIO=4&transport=polling"]) {
+    await until(async () => !(await seen(path)).includes("1"), 5_000, () => `a node that drains still gets ${path}`);
+  }
+  health[1] = "ok";
+  await until(async () => (await seen("/api/connect")).includes("1"), 5_000, () => "a node that is back gets nobody");
+});
 
 /** REST and WebSocket, so many of each, each within two seconds: a refused connection costs none of them. */
 async function connectAtOnce(t, url, count) {

@@ -8,9 +8,9 @@ import { answers, Program } from "./program.mjs";
 
 const run = promisify(execFile);
 const ROOT = path.resolve(import.meta.dirname, "../../..");
-/** MongoDB's protocol on SQLite, for machines without mongod. */
-const NX = "nx-27017==0.8.1";
-const NX_FOLDER = path.join(ROOT, "target/nx-27017");
+/** MongoDB's protocol on SQLite, for machines without mongod: where the tests of the store keep theirs. */
+const STAND_IN = path.join(ROOT, "target/mongo");
+const SETUP = path.join(ROOT, "tests/mongo/setup.sh");
 
 /** @param {{ folder: string, port: number }} where */
 export function redis({ folder, port }) {
@@ -27,7 +27,7 @@ export async function mongodb({ folder, port }) {
   await mkdir(folder, { recursive: true });
   const command = (await have("mongod"))
     ? ["mongod", "--port", `${port}`, "--bind_ip", "127.0.0.1", "--dbpath", folder, "--quiet"]
-    : [await standIn(), "--host", "127.0.0.1", "--port", `${port}`, "--db", path.join(folder, "mongodb.db"),
+    : [await standIn(), "--host", "127.0.0.1", "--port", `${port}`, "--data-dir", path.join(folder, "data"),
         "--log-file", path.join(folder, "log"), "--pid-file", path.join(folder, "pid")];
   return new Program({ name: "mongodb", command, cwd: folder, ready: () => answers(port), startsWithinMs: 30_000 });
 }
@@ -39,9 +39,13 @@ async function have(program) {
 
 /** Installed once, below `target/`. */
 async function standIn() {
-  const file = path.join(NX_FOLDER, "bin/nx-27017");
-  if (await access(file).then(() => true, () => false)) return file;
-  await run("python3", ["-m", "venv", NX_FOLDER]);
-  await run(path.join(NX_FOLDER, "bin/pip"), ["install", "--quiet", "--disable-pip-version-check", NX]);
+  const there = (file) => access(file).then(() => true, () => false);
+  const file = path.join(STAND_IN, "venv/bin/nx-27017");
+  if (await there(SETUP)) {
+    await run(SETUP, [STAND_IN]);
+  } else if (!(await there(file))) {
+    await run("python3", ["-m", "venv", path.join(STAND_IN, "venv")]);
+    await run(path.join(STAND_IN, "venv/bin/pip"), ["install", "--quiet", "--disable-pip-version-check", "nx-27017==0.8.1"]);
+  }
   return file;
 }
