@@ -25,16 +25,18 @@ export async function check(folder, variables) {
   return run(BINARY, ["check"], { cwd: folder, env }).then(({ stdout }) => ({ fine: true, said: stdout }), ({ stderr }) => ({ fine: false, said: stderr }));
 }
 
-/**
- * Those of the variables that the program can know: a build without the settings of several nodes says so in its
- * settings file, and those alone are left out.
- * @param {Record<string, string>} variables
- */
-export async function known(variables) {
+/** What a build does not know of several nodes, by what its settings file does not say: it may be without them. */
+export async function missing() {
   const settings = await read("config/duologue.toml");
-  const unknown = [];
-  if (!settings.includes("\n[cluster]")) unknown.push("DUOLOGUE_CLUSTER_");
-  if (!/\n#? ?mongodb =/u.test(settings)) unknown.push("DUOLOGUE_STORE_MONGODB");
+  const prefixes = [];
+  if (!settings.includes("\n[cluster]")) prefixes.push("DUOLOGUE_CLUSTER_");
+  if (!/\n#? ?mongodb =/u.test(settings)) prefixes.push("DUOLOGUE_STORE_MONGODB");
+  return prefixes;
+}
+
+/** Those of the variables that the build knows; all others stay, whether it knows them or not. @param {Record<string, string>} variables */
+export async function known(variables) {
+  const unknown = await missing();
   return Object.fromEntries(Object.entries(variables).filter(([name]) => !unknown.some((prefix) => name.startsWith(prefix))));
 }
 

@@ -9,14 +9,13 @@ import path from "node:path";
 import { test } from "node:test";
 import { until, withoutSettings } from "../cluster/rig.mjs";
 import { freePorts } from "../cluster/support/program.mjs";
-import { read, ROOT } from "./support.mjs";
+import { missing, ROOT } from "./support.mjs";
 
 const RUN = path.join(ROOT, "examples/three-nodes/run");
 /** Of all ports that it takes above the one that it is told. */
 const OFFSETS = [1, 2, 3, 11, 12, 13, 21, 22, 23, 31, 32];
 
-// A build without the settings of several nodes says so in its settings file.
-const alone = (await read("config/duologue.toml")).includes("\n[cluster]") ? [] : ["--alone"];
+const alone = (await missing()).length > 0 ? ["--alone"] : [];
 
 /** A port above which all that it takes is free now. */
 async function room() {
