@@ -205,6 +205,8 @@ impl Server {
                 https: addresses.https.map(|address| address.port()),
                 quic: addresses.quic.map(|address| address.port()),
             },
+            http: addresses.http.map(|address| address.port()),
+            sessions: sessions.clone(),
             draining: Arc::clone(&draining),
         };
         let router = rest::router(state.clone());
@@ -308,9 +310,10 @@ fn seed(config: &Config) -> u64 {
 /// Where this node's own clients reach it.
 fn doors(config: &Config, addresses: Addresses, certificates: Option<&Certificates>) -> Doors {
     let port = |address: Option<SocketAddr>| address.map(|address| address.port());
+    let host = config.public.name();
     Doors {
-        host: config.public.name(),
-        https_port: config.public.https_port.or(port(addresses.https)),
+        https_port: if host.is_some() { config.public.https_port } else { port(addresses.https) },
+        host,
         quic_port: port(addresses.quic).map(|port| config.public.quic_port.unwrap_or(port)),
         http_port: port(addresses.http),
         certificate: certificates.and_then(Certificates::sha256).map(Sha256::from_bytes),

@@ -26,7 +26,7 @@ const LAWS: &[(&str, &[&str])] = &[
     ("chat", &["auth", "cluster", "config", "hub", "media", "outbox", "place", "protocol", "store"]),
     ("session", &["auth", "chat", "cluster", "config", "hub", "nodes", "outbox", "protocol"]),
     ("transport", &["config", "hub", "outbox", "protocol", "session", "tls"]),
-    ("rest", &["auth", "chat", "config", "logs", "media", "protocol", "tls"]),
+    ("rest", &["auth", "chat", "cluster", "config", "logs", "media", "protocol", "session", "tls"]),
     ("client", &["hub", "protocol", "tls", "transport"]),
     (
         "server",

@@ -221,7 +221,8 @@ pub(super) fn combinations(
             keys.push(None);
         }
         let hash = &hash;
-        combinations = combinations.iter().flat_map(|so_far| keys.iter().map(move |key| hash(*so_far, part, *key))).collect();
+        combinations =
+            combinations.iter().flat_map(|so_far| keys.iter().map(move |key| hash(*so_far, part, *key))).collect();
     }
     combinations.sort_unstable();
     combinations.dedup();

@@ -11,9 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::conversation::{Conversation, Talk};
 use super::{Chat, Participant};
 use crate::outbox::{Kin, Outbox};
-use crate::protocol::{
-    ConversationId, PublicUser, SessionId, TransferId, UserId, Whence, Wish, millis,
-};
+use crate::protocol::{ConversationId, PublicUser, SessionId, TransferId, UserId, Whence, Wish, millis};
 
 /// What goes with a person.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -36,7 +36,10 @@ pub struct Wire {
 
 impl Wire {
     pub(super) fn new(send: SendStream, receive: RecvStream) -> Self {
-        Self { out: Outgoing { stream: send, waiting: BytesMut::new() }, come: Incoming { stream: receive, read: BytesMut::new() } }
+        Self {
+            out: Outgoing { stream: send, waiting: BytesMut::new() },
+            come: Incoming { stream: receive, read: BytesMut::new() },
+        }
     }
 }
 

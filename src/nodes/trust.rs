@@ -90,7 +90,12 @@ fn holds_key(
     certificate: &CertificateDer<'_>,
     signature: &DigitallySignedStruct,
 ) -> Result<HandshakeSignatureValid, Error> {
-    verify_tls13_signature(message, certificate, signature, &provider::default_provider().signature_verification_algorithms)
+    verify_tls13_signature(
+        message,
+        certificate,
+        signature,
+        &provider::default_provider().signature_verification_algorithms,
+    )
 }
 
 fn schemes() -> Vec<SignatureScheme> {

@@ -71,7 +71,8 @@ impl Outbox {
         let mut lanes = self.lanes();
         let reliable = std::mem::take(&mut lanes.reliable);
         let reliable_bytes = lanes.reliable_bytes;
-        *lanes = Lanes { reliable: Outbound::going_on(reliable.into_kept(), 0, 0, 0), reliable_bytes, ..Lanes::default() };
+        *lanes =
+            Lanes { reliable: Outbound::going_on(reliable.into_kept(), 0, 0, 0), reliable_bytes, ..Lanes::default() };
         drop(lanes);
         self.0.bell.notify_one();
     }

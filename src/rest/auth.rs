@@ -35,7 +35,7 @@ pub async fn register(
 ) -> Result<Response, Error> {
     let Registration { username, email, password } = form;
     let entered = state.chat.accounts().register(NewAccount { username, email, password }).await?;
-    Ok(success(StatusCode::CREATED, Some("User registered successfully"), Admission::new(&state, entered)))
+    Ok(success(StatusCode::CREATED, Some("User registered successfully"), Admission::new(&state, entered).await))
 }
 
 /// Log in
@@ -53,7 +53,7 @@ pub async fn register(
 )]
 pub async fn login(extract::State(state): extract::State<State>, Json(form): Json<Login>) -> Result<Response, Error> {
     let entered = state.chat.accounts().login(&form.email, &form.password).await?;
-    Ok(success(StatusCode::OK, Some("Login successful"), Admission::new(&state, entered)))
+    Ok(success(StatusCode::OK, Some("Login successful"), Admission::new(&state, entered).await))
 }
 
 /// Come in as a guest
@@ -71,7 +71,7 @@ pub async fn login(extract::State(state): extract::State<State>, Json(form): Jso
 )]
 pub async fn guest(extract::State(state): extract::State<State>, _: Option<Json<Nothing>>) -> Result<Response, Error> {
     let entered = state.chat.accounts().guest()?;
-    Ok(success(StatusCode::CREATED, Some("Guest created"), Admission::new(&state, entered)))
+    Ok(success(StatusCode::CREATED, Some("Guest created"), Admission::new(&state, entered).await))
 }
 
 /// See your own account
@@ -139,8 +139,8 @@ struct Admission {
 }
 
 impl Admission {
-    fn new(state: &State, Entered { token, account }: Entered) -> Self {
-        let online = state.chat.is_online(account.id);
+    async fn new(state: &State, Entered { token, account }: Entered) -> Self {
+        let online = state.sessions.is_anywhere(account.id).await;
         Self { token, user: Myself::new(account, online) }
     }
 }

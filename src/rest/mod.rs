@@ -8,6 +8,7 @@
 mod assets;
 mod auth;
 mod body;
+mod connect;
 mod envelope;
 mod files;
 mod form;
@@ -42,6 +43,7 @@ pub use self::envelope::Error;
 pub use self::limits::{Peer, Rates};
 use crate::chat::Chat;
 use crate::config::Config;
+use crate::session::Sessions;
 use crate::tls::Certificates;
 
 /// Largest body of a request, bytes; files apart.
@@ -62,6 +64,10 @@ pub struct State {
     pub started: Instant,
     /// Where it listens.
     pub ports: Ports,
+    /// TCP port without TLS.
+    pub http: Option<u16>,
+    /// Everyone who is here, and on the other nodes.
+    pub sessions: Sessions,
     /// Whether it is about to stop.
     pub draining: Arc<AtomicBool>,
 }
@@ -98,7 +104,7 @@ pub fn router(state: State) -> Router {
     let (router, document) = OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(service::health))
         .routes(routes!(service::live))
-        .routes(routes!(service::connect))
+        .routes(routes!(connect::connect))
         .routes(routes!(service::stats))
         .routes(routes!(auth::register))
         .routes(routes!(auth::login))

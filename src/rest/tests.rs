@@ -13,16 +13,18 @@ use axum::response::IntoResponse;
 use axum::{Extension, Router};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::assets::{content_type, has_it};
-use super::service::{Addresses, Reached, addresses};
+use super::connect::{Addresses, Reached, addresses};
 use super::users::timestamp;
 use super::{Error, Ports, Rates, State, router};
 use crate::auth::{password, token};
 use crate::chat::accounts::{self, Problem};
 use crate::chat::{Accounts, Chat};
 use crate::config::Public;
+use crate::session::{Sessions, Settings};
 use crate::tls::Secure;
 use crate::{config, store};
 
@@ -55,8 +57,11 @@ impl Service {
         all.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let config = Arc::new(config::load(None, all).unwrap());
         let accounts = Accounts::new(store::open(&config).await.unwrap(), &config).unwrap();
+        let chat = Chat::new(accounts, &config.matching, &config.files);
         let state = State {
-            chat: Chat::new(accounts, &config.matching, &config.files),
+            sessions: Sessions::new(chat.clone(), Settings::default(), TaskTracker::new()),
+            http: Some(3001),
+            chat,
             rates: Rates::new(&config.limits),
             config,
             certificates: None,

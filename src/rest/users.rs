@@ -30,7 +30,7 @@ use crate::protocol::{Presence, PublicUser, UserId};
 )]
 pub async fn online(extract::State(state): extract::State<State>, Bearer(token): Bearer) -> Result<Response, Error> {
     state.chat.accounts().me(&token).await?;
-    Ok(ok(People::new(state.chat.online())))
+    Ok(ok(People::new(state.sessions.everyone().await)))
 }
 
 /// Who is free to talk
@@ -45,7 +45,8 @@ pub async fn online(extract::State(state): extract::State<State>, Bearer(token):
 )]
 pub async fn available(extract::State(state): extract::State<State>, Bearer(token): Bearer) -> Result<Response, Error> {
     let caller = state.chat.accounts().me(&token).await?;
-    Ok(ok(People::new(state.chat.available(caller.id))))
+    let free = |here: &Here| !here.talking && here.user.id != caller.id;
+    Ok(ok(People::new(state.sessions.everyone().await.into_iter().filter(free).collect())))
 }
 
 /// How many there are
@@ -61,7 +62,13 @@ pub async fn available(extract::State(state): extract::State<State>, Bearer(toke
 pub async fn stats(extract::State(state): extract::State<State>, Bearer(token): Bearer) -> Result<Response, Error> {
     state.chat.accounts().me(&token).await?;
     let total_users = state.chat.accounts().count().await?;
-    let Census { online_users, available_users, in_conversation, .. } = state.chat.census();
+    let Census { mut online_users, mut available_users, mut in_conversation, .. } = state.chat.census();
+    if let Some(others) = state.sessions.elsewhere() {
+        let more = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        online_users += more(others.online);
+        available_users += more(others.available);
+        in_conversation += 2 * more(others.conversations);
+    }
     Ok(ok(Numbers { total_users, online_users, available_users, in_conversation }))
 }
 

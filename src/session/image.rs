@@ -53,10 +53,10 @@ impl Image {
             user: super::core::public(&core.identity),
             expires: unix_millis(core.expires),
             device: entry.device.clone(),
-            grace: entry.grace.as_ref().map(|grace| GraceImage {
-                window_ms: millis(grace.window),
-                device: grace.device.clone(),
-            }),
+            grace: entry
+                .grace
+                .as_ref()
+                .map(|grace| GraceImage { window_ms: millis(grace.window), device: grace.device.clone() }),
             lost_key: entry.lost_key,
             age: millis(entry.begun.elapsed()),
             received: core.inbound.received(),
@@ -102,10 +102,9 @@ impl Image {
     }
 
     pub(super) fn grace(&self) -> Option<Grace> {
-        self.grace.as_ref().map(|grace| Grace {
-            window: Duration::from_millis(grace.window_ms),
-            device: grace.device.clone(),
-        })
+        self.grace
+            .as_ref()
+            .map(|grace| Grace { window: Duration::from_millis(grace.window_ms), device: grace.device.clone() })
     }
 
     pub(super) fn begun(&self) -> Instant {

@@ -15,8 +15,8 @@ use super::{Company, Going};
 use crate::cluster::Card;
 use crate::outbox::Kin;
 use crate::protocol::{CloseReason, Closing, NodeId};
-use crate::session::image::Image;
 use crate::session::entry::{Entry, Held};
+use crate::session::image::Image;
 use crate::session::register::Sessions;
 
 /// Sessions that are on their way at once.

@@ -202,9 +202,7 @@ async fn write_down<W: Writer>(
                 None => return Down::Home,
             },
             words::CHUNK => match words::heard(kind, message) {
-                Some((Heard::Chunk(header, bytes), _)) => {
-                    write(writer.send_chunks(&[(header, bytes)]), deadline).await
-                }
+                Some((Heard::Chunk(header, bytes), _)) => write(writer.send_chunks(&[(header, bytes)]), deadline).await,
                 _ => return Down::Home,
             },
             words::ANSWER => match serde_json::from_slice(&message) {

@@ -93,7 +93,8 @@ impl Link for CarriedLink {
     }
 
     fn split(self) -> (CarriedReader, CarriedWriter, Option<Beside>) {
-        let reader = CarriedReader { come: self.come, out: Arc::clone(&self.out), done: self.done, asked: None, answer: None };
+        let reader =
+            CarriedReader { come: self.come, out: Arc::clone(&self.out), done: self.done, asked: None, answer: None };
         (reader, CarriedWriter { out: self.out }, self.streams)
     }
 }

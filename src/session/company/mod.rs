@@ -30,6 +30,7 @@ pub(super) use self::edge::Over;
 pub(super) use self::home::Road;
 use self::ledger::Ledger;
 pub(super) use self::moving::{Carried, Elsewhere, Going};
+pub use self::people::Others;
 use self::words::{Ask, Reply};
 use super::register::Sessions;
 use crate::cluster::{BEAT, Card, Cluster, Counts, Doors, Note};
@@ -177,14 +178,7 @@ impl Sessions {
     }
 
     fn card(&self, company: &Company) -> Card {
-        let census = self.0.chat.census();
-        let counts = Counts {
-            online: census.online_users as u64,
-            available: census.available_users as u64,
-            waiting: census.waiting as u64,
-            conversations: census.conversations as u64,
-        };
-        company.card(self.count(), counts)
+        company.card(self.count(), self.counts())
     }
 
     async fn keep_beating(&self, company: &Company, stop: &CancellationToken) {

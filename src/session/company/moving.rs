@@ -19,8 +19,8 @@ use crate::nodes::{Beside, Peer, Wire};
 use crate::outbox::{Batch, Kin};
 use crate::protocol::{Closing, Lost, NodeId, Resume, ServerEvent, SessionId, Whence};
 use crate::session::core::Core;
-use crate::session::image::{Image, unix_millis};
 use crate::session::entry::{Entry, Grace, Held};
+use crate::session::image::{Image, unix_millis};
 use crate::session::register::Sessions;
 use crate::session::run::{At, LinkEnds};
 use crate::session::{Link, Reader, Streams, Writer};
@@ -286,7 +286,9 @@ impl Sessions {
                 return Elsewhere::Nowhere;
             }
             if company.0.nodes.card(record.node).is_none() {
-                return self.rebuild(company, identity, expires, session, record, resume, whence, (door, streams)).await;
+                return self
+                    .rebuild(company, identity, expires, session, record, resume, whence, (door, streams))
+                    .await;
             }
             let link = LinkCard { number: rand::random(), door, streams };
             let back = Back {
@@ -319,10 +321,10 @@ impl Sessions {
     /// Writes down for the others where a session is, and in which conversation. `person`: also whose it is.
     pub(in crate::session) fn write_down(&self, entry: &Entry, core: &Core, person: bool) {
         let Some(company) = &self.0.company else { return };
-        let talk = core.participant.talk_with().map(|companion| TalkRecord {
-            conversation: companion.conversation,
-            rest: self.talk_record(core),
-        });
+        let talk = core
+            .participant
+            .talk_with()
+            .map(|companion| TalkRecord { conversation: companion.conversation, rest: self.talk_record(core) });
         let record = Record { node: company.node(), user: entry.user, key: entry.proof(), talk };
         company.0.ledger.note(Known { record, person: entry.whereabouts(company.node()) }, person);
     }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use rand::RngExt;
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::Company;
 use super::words::{Ask, Reply};
-use crate::cluster::Counts;
+use crate::cluster::{Card, Counts};
 use crate::hub::Here;
 use crate::protocol::{CloseReason, Closing, UserId};
 use crate::session::core::Core;
@@ -45,7 +46,72 @@ impl Company {
     }
 }
 
+/// The other nodes, for a client that asks where to go.
+#[derive(Debug, Default)]
+pub struct Others {
+    /// One to which it should rather go than to this one.
+    pub better: Option<Card>,
+    /// All that take newcomers, those with few sessions first.
+    pub all: Vec<Card>,
+}
+
+/// A node with so many sessions more than the one that has fewest is as good.
+const AS_GOOD: u64 = 32;
+
 impl Sessions {
+    /// The other nodes that take newcomers. `stopping`: this one takes none.
+    pub fn others(&self, stopping: bool) -> Others {
+        let Some(company) = &self.0.company else { return Others::default() };
+        let mut all: Vec<_> = company.others().into_iter().filter(|card| card.serving).collect();
+        all.sort_by_key(|card| (card.sessions, card.node));
+        let here = (!stopping).then(|| self.count() as u64);
+        let fewest = all.first().map(|card| card.sessions).into_iter().chain(here).min().unwrap_or_default();
+        // By a quarter and a few more: what the cards say is a second old, and all see the same.
+        let good = fewest + fewest / 4 + AS_GOOD;
+        let better = match here {
+            Some(here) if here <= good => None,
+            _ => {
+                let good = all.iter().filter(|card| card.sessions <= good).count();
+                (good > 0).then(|| all[rand::rng().random_range(0..good)].clone())
+            }
+        };
+        Others { better, all }
+    }
+
+    /// Whether what the nodes share can be reached; `None`: this one is alone.
+    pub fn cluster_is_there(&self) -> Option<bool> {
+        self.0.company.as_ref().map(|company| !company.is_away())
+    }
+
+    /// What the other nodes have counted; `None`: this one is alone.
+    pub fn elsewhere(&self) -> Option<Counts> {
+        self.0.company.as_ref().map(Company::counts)
+    }
+
+    /// How many nodes there are, and what all have counted; `None`: this one is alone.
+    pub fn everywhere(&self) -> Option<(usize, Counts)> {
+        let company = self.0.company.as_ref()?;
+        let (here, there) = (self.counts(), company.counts());
+        let all = Counts {
+            online: here.online + there.online,
+            available: here.available + there.available,
+            waiting: here.waiting + there.waiting,
+            conversations: here.conversations + there.conversations,
+        };
+        Some((company.others().len() + 1, all))
+    }
+
+    /// What there is here.
+    pub(super) fn counts(&self) -> Counts {
+        let census = self.0.chat.census();
+        Counts {
+            online: census.online_users as u64,
+            available: census.available_users as u64,
+            waiting: census.waiting as u64,
+            conversations: census.conversations as u64,
+        }
+    }
+
     /// Everyone who is on any node, once each: talking if they talk on one, and as they are on the best.
     pub async fn everyone(&self) -> Vec<Here> {
         let mut here = self.0.chat.online();

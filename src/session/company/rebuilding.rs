@@ -15,8 +15,8 @@ use crate::cluster::{Note, Record};
 use crate::hub::Door;
 use crate::protocol::{Lost, PublicUser, Resume, SessionId, Sha256, Whence};
 use crate::session::core::Core;
-use crate::session::image::Image;
 use crate::session::entry::proof;
+use crate::session::image::Image;
 use crate::session::register::Sessions;
 
 /// A conversation as the records of both its sessions have it.
@@ -46,11 +46,14 @@ impl Sessions {
         let who = |session| {
             let entry = self.entry(session)?;
             let grace = entry.grace.as_ref();
-            Some((entry.proof(), entry.device.clone(), grace.map(|it| (crate::protocol::millis(it.window), it.device.clone()))))
+            Some((
+                entry.proof(),
+                entry.device.clone(),
+                grace.map(|it| (crate::protocol::millis(it.window), it.device.clone())),
+            ))
         };
-        let people = people.map(|(session, user)| {
-            who(session).map(|(key, device, grace)| Who { session, user, key, device, grace })
-        });
+        let people = people
+            .map(|(session, user)| who(session).map(|(key, device, grace)| Who { session, user, key, device, grace }));
         match people {
             [Some(polite), Some(impolite)] => {
                 let remains = Remains { common: talk.common, people: [polite, impolite] };
@@ -100,7 +103,8 @@ impl Sessions {
             let Some(partner) = partner else { return Elsewhere::Lost(Lost::Node) };
             // They may have left, and the end of the talk have reached their record alone.
             let theirs = company.0.cluster.find(partner.session).await.ok().flatten();
-            let stands = theirs.is_some_and(|theirs| theirs.talk.is_some_and(|it| it.conversation == talk.conversation));
+            let stands =
+                theirs.is_some_and(|theirs| theirs.talk.is_some_and(|it| it.conversation == talk.conversation));
             if !stands {
                 return Elsewhere::Lost(Lost::Node);
             }
@@ -124,7 +128,8 @@ impl Sessions {
     fn raise(&self, id: crate::protocol::ConversationId, remains: Remains) {
         let Remains { common, people } = remains;
         let held = people.map(|who| {
-            let image = Image::anew(who.session, who.user, who.device, who.grace, who.key, Luggage::none(Whence::default()));
+            let image =
+                Image::anew(who.session, who.user, who.device, who.grace, who.key, Luggage::none(Whence::default()));
             self.enter(&image)
         });
         let talk = TalkLuggage { id, common, told: [true, true] };
