@@ -32,9 +32,10 @@ pub struct Established {
     pub heartbeat_ms: u64,
     /// How long the session waits for its client after a lost link, in milliseconds.
     pub resume_window_ms: u64,
-    /// What the person was doing when the link was lost; `idle` in a new session.
+    /// What the person was doing when the link was lost; in a new session `idle`, unless it begins in a
+    /// conversation that goes on.
     pub state: Doing,
-    /// The conversation that goes on.
+    /// The conversation that goes on; in a new session only after [`Lost::Node`], and by the same name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<Matched>,
     /// This person's transfers to the partner, and where to go on with them.
@@ -60,6 +61,9 @@ pub enum Doing {
 pub enum Lost {
     /// No such session here for this person and key: it ended long ago, was another's, or never was.
     Unknown,
+    /// The node that had it is gone, and what it kept with it. What was said in the conversation so far
+    /// stands; whether the talk goes on, `conversation` says.
+    Node,
     /// The client says it has received what was never sent.
     Mismatch,
     /// Nobody came back for it within the resume window.

@@ -45,13 +45,13 @@
  * @property {string} key
  * @property {boolean} resumed
  * @property {number} received the highest `seq` of ours that the server has
- * @property {"unknown" | "mismatch" | "expired" | "slow" | "crowded"} [lost] why the session that was asked for does not go on
+ * @property {"unknown" | "node" | "mismatch" | "expired" | "slow" | "crowded"} [lost] why the session that was asked for does not go on
  * @property {Myself} user
  * @property {Limits} limits
  * @property {number} heartbeatMs
  * @property {number} resumeWindowMs
  * @property {"idle" | "waiting" | "talking"} state
- * @property {Matched} [conversation]
+ * @property {Matched} [conversation] that goes on; in a new session too, where a node was lost with the one before
  * @property {{ transfer: string, received: number, acknowledged: number }[]} [transfers] ours that were
  *   accepted: how much of each the server has, and how much of that the partner
  */
