@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytes, bytesOf, mayRetry, microphoneProblem, minutes, transferProblem, unsendable } from "../../web-demo/app/words.js";
+import { bytes, bytesOf, mayRetry, microphoneProblem, minutes, moved, transferProblem, unsendable } from "../../web-demo/app/words.js";
 
 /** What may end a transfer, or keep it from beginning. */
 const CODES = [
@@ -35,7 +35,7 @@ test("who called it off, and who did not want it, is told from where one sits", 
   assert.equal(transferProblem("rejected", "Ann"), "Ann does not want this file.");
   assert.equal(transferProblem("rejected", "Ann", { mine: false }), "You did not take this file.");
   assert.equal(transferProblem("hash-mismatch", "Ann", { mine: false }), "It arrived damaged, so it was thrown away. Ask Ann to send it again.");
-  assert.equal(transferProblem("lost", "$& {thing}", { mine: false }), "One of you reloaded the page, and this was lost with it. Ask $& {thing} to send it again.");
+  assert.equal(transferProblem("lost", "$& {thing}", { mine: false }), "The page was reloaded or a server stopped, and this was lost with it. Ask $& {thing} to send it again.");
 });
 
 test("what would end the same way is not offered once more", () => {
@@ -65,4 +65,12 @@ test("each way a microphone can be missing has its own advice", () => {
   const said = names.map(microphoneProblem);
   assert.equal(new Set(said).size, names.length);
   for (const [index, name] of names.entries()) assert.doesNotMatch(said[index], new RegExp(name, "u"));
+});
+
+test("a server that stopped is told as a move, whatever the door", () => {
+  for (const tense of /** @type {const} */ (["is", "was"])) {
+    const same = moved({ at: 0, door: "websocket", from: "websocket", why: "node" }, tense);
+    assert.equal(same, "Back over WebSocket: the server you were on stopped, another took over.");
+    assert.match(moved({ at: 0, door: "websocket", from: "webtransport", why: "node" }, tense), /^Back over WebSocket: /u);
+  }
 });

@@ -27,6 +27,12 @@ test("the server's wish is a lower bound, and a reset starts again", () => {
   assert.equal(backoff.next(), 75);
 });
 
+test("a server that says when is not kept waiting for more than twice that", () => {
+  const backoff = new Backoff(() => 0.999);
+  for (let at = 0; at < 20; at += 1) assert.ok(backoff.next(500) <= 1000);
+  assert.ok(backoff.next() > 9_000, "where it does not say, as ever");
+});
+
 test("a thousand attempts stay at the cap", () => {
   const backoff = new Backoff(() => 0.999);
   for (let at = 0; at < 1100; at += 1) assert.ok(backoff.next() <= 10_000);

@@ -45,7 +45,7 @@ class Game {
       report: (door, state, error) => this.reports.push([door, state, error?.code]),
     });
     this.race.run().then(
-      (winner) => Object.assign(outcome, { settled: true, at: this.now, winner }),
+      (winner) => Object.assign(outcome, { settled: true, at: this.now, winner: winner.name }),
       (error) => Object.assign(outcome, { settled: true, at: this.now, error }),
     );
     return outcome;

@@ -11,7 +11,7 @@
  * @property {number} [rttMs]
  * @property {string} [reason]
  * @property {DoorName} [from] the door before, when the session goes on over a new link
- * @property {"lost" | "silent" | "better" | "asked"} [why]
+ * @property {"lost" | "silent" | "better" | "asked" | "node"} [why]
  *
  * @typedef {{ at: number, door: DoorName, from: DoorName, why: LinkDetail["why"] }} Move
  * @typedef {{ at: number, ms: number }} Sample

@@ -80,8 +80,8 @@ export function followLink(next, signal) {
     const move = history.note(detail, performance.now());
     // What was asked for ends with its link; a move that is asked for says so when it is done.
     if (!history.door) kept = "auto";
-    // A break that ended on the same door was told by the banner.
-    if (move && move.door !== move.from) notify(moved(move, "is"));
+    // A break that ended on the same door was told by the banner; of another server the talk tells.
+    if (move && move.door !== move.from && move.why !== "node") notify(moved(move, "is"));
     show(detail);
   }, { signal });
 }

@@ -9,7 +9,7 @@ import { forgetLogin, loadChoice, loadLogin, saveChoice, saveLogin } from "./sto
 import { talk } from "./talk.js";
 import { waiting } from "./waiting.js";
 import { welcome } from "./welcome.js";
-import { problemOf, sentence } from "./words.js";
+import { GOES_ON, problemOf, sentence } from "./words.js";
 
 /**
  * @typedef {import("./store.js").Login} Login
@@ -87,6 +87,7 @@ function listen(client, signal, login) {
     showReconnecting(detail.retryInMs);
     talking?.link(true);
   }, until);
+  client.addEventListener("resumed", ({ detail }) => detail.lost && notify(GOES_ON), until);
   // A talk says by itself that it ended; a search goes on in the new session.
   client.addEventListener("lost", () => looking && look(), until);
   client.addEventListener("matching", ({ detail }) => {

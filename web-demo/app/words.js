@@ -72,6 +72,9 @@ export function unsent(problem) {
   return `Not sent. ${sentence(problem)}`;
 }
 
+/** Said once the server that a talk went through is gone and another goes on with it. */
+export const GOES_ON = "Back. Your conversation goes on.";
+
 /** @param {string} reason why a conversation ended */
 export function endedSentence(reason) {
   return ENDED[reason] ?? "This conversation has ended. Find someone else?";
@@ -87,6 +90,7 @@ export const DOORS = { webtransport: "WebTransport", websocket: "WebSocket" };
  */
 export function moved({ door, from, why }, tense) {
   const to = DOORS[door];
+  if (why === "node") return `Back over ${to}: the server you were on stopped, another took over.`;
   if (door === from) return `Back on ${to} after a break. Nothing ${tense} lost.`;
   if (why === "better") return `Back on ${to}.`;
   if (why === "asked") return `Moved to ${to}, as you asked.`;
@@ -120,7 +124,7 @@ const TRANSFERS = {
   cancelled: "{name} cancelled this.",
   unanswered: "{unanswered} {again}",
   stalled: "Nothing moved for half a minute, so it was stopped. {again}",
-  lost: "One of you reloaded the page, and this was lost with it. {again}",
+  lost: "The page was reloaded or a server stopped, and this was lost with it. {again}",
   busy: "The server has no room for it now. {again}",
   "size-mismatch": "The {thing} changed on its way, so it was stopped. {again}",
   "hash-mismatch": "It arrived damaged, so it was thrown away. {again}",

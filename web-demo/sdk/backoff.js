@@ -24,12 +24,14 @@ export class Backoff {
 
   /**
    * The wait before the next attempt, in milliseconds.
-   * @param {number} [atLeastMs] what the server asked for; it has its own jitter already
+   * @param {number} [atLeastMs] what the server asked for; it has its own jitter already, and is waited
+   *   for no longer than twice: it knows best
    */
   next(atLeastMs = 0) {
     const ceiling = this.#attempt === 0 ? FIRST_MS : Math.min(CAP_MS, BASE_MS * 2 ** this.#attempt);
     this.#attempt += 1;
-    return Math.max(atLeastMs, this.#random() * ceiling);
+    const waitMs = this.#random() * ceiling;
+    return atLeastMs > 0 ? Math.max(atLeastMs, Math.min(waitMs, 2 * atLeastMs)) : waitMs;
   }
 
   /** The service is well again: the next loss starts from the beginning. */

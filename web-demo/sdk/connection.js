@@ -311,7 +311,8 @@ export class Connection {
     });
     this.#beatMs = heartbeatMs;
     this.#pulse.start(this.#livelyMs ?? heartbeatMs);
-    this.#owner.link({ door: link.door, state: "open", ...(ours && from && { from, why }) });
+    const moved = ours ? { from, why } : established.lost === "node" && { from, why: /** @type {const} */ ("node") };
+    this.#owner.link({ door: link.door, state: "open", ...(from && moved) });
     // Someone else logged in: their new session is no loss of the one before.
     const began = asked && asked.userId === user.id ? "lost" : "new";
     const how = ours ? "resumed" : resumed ? "reloaded" : began;

@@ -4,15 +4,15 @@
 
 import { Emitter } from "./emitter.js";
 import { DuologueError } from "./errors.js";
-import { Outbox } from "./outbox.js";
+import { MOST_OPEN, Outbox } from "./outbox.js";
 import { Transfers } from "./transfers.js";
 
 /** "Is typing" is said again at most this often while it goes on. */
 const TYPING_REPEAT_MS = 2_000;
 /** Without news the partner has stopped typing: the word that says so may be lost. */
 const TYPING_FADES_MS = 5_000;
-/** So many ids of received messages are remembered, to drop what comes twice. */
-const REMEMBERED_IDS = 1000;
+/** So many ids of received messages are remembered, to drop what comes twice: as many as may come again. */
+const REMEMBERED_IDS = MOST_OPEN;
 /** Most of one kind that is kept for the first who listens. */
 const MOST_EARLY = 1000;
 /** What sets up a call; the partner gets it as it is. */
@@ -43,6 +43,8 @@ const encoder = new TextEncoder();
  * @property {{ typing: boolean }} typing
  * @property {{ by: string, mine: boolean }} clear
  * @property {{ status: import("./types.js").Presence | "ended" }} status
+ * @property {{}} restored a node was lost with what it was about to pass on: messages and files are sent
+ *   again by themselves, but a call has to be set up anew
  * @property {{ reason: EndReason }} ended
  */
 
@@ -70,8 +72,10 @@ export class Conversation extends Emitter {
   #typingSaidAt = -Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} runs while the partner is typing */
   #typingFades;
-  /** @type {Set<string>} in the order of arrival */
+  /** @type {Set<string>} the partner's, in the order of arrival */
   #seen = new Set();
+  /** A clear is on its way to the server, and nothing was said since. */
+  #clearing = false;
   /**
    * What came before anyone listened: an app that awaits the match attaches its listener a moment
    * later than the partner's first word may be here. A kind that is missing has a listener.
@@ -133,6 +137,7 @@ export class Conversation extends Emitter {
   send(text) {
     // The message itself says that the typing is over.
     this.#typingSaidAt = -Infinity;
+    this.#clearing = false;
     return this.#outbox.send(text, this.#objection(text));
   }
 
@@ -169,6 +174,7 @@ export class Conversation extends Emitter {
   /** Clears the messages of both sides. */
   clear() {
     if (this.#status === "ended" || !this.#host.say("chat:clear", {})) return;
+    this.#clearing = true;
     this.emit("clear", { by: this.#host.user.id, mine: true });
   }
 
@@ -264,11 +270,28 @@ export class Conversation extends Emitter {
   }
 
   /**
+   * The node that had it was lost; it goes on in a new session, which knows only that it stands.
+   * @internal
+   * @param {import("./types.js").Presence} [status]
+   */
+  restored(status = "online") {
+    this.#partnerTypes(false);
+    this.#typingSaidAt = -Infinity;
+    this.#outbox.restore();
+    // What the partner may have read since must not be cleared: then it is not said again.
+    if (this.#clearing) this.#host.say("chat:clear", {});
+    this.#transfers.restored();
+    this.#become(status);
+    this.emit("restored", {});
+  }
+
+  /**
    * The server has what we said.
    * @internal
    * @param {import("./session.js").Said} said
    */
   acknowledged({ event, data }) {
+    if (event === "chat:clear") this.#clearing = false;
     if (event === "chat:message" && "id" in data) this.#outbox.acknowledged(String(data.id));
   }
 

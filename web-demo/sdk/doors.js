@@ -21,6 +21,8 @@ export class Doors {
   /** @type {import("./types.js").Directions | null} what the server said last */
   #directions = null;
   #old = true;
+  /** What the server said, by what it made known. @type {WeakMap<Door, import("./types.js").Directions>} */
+  #sources = new WeakMap();
 
   /**
    * @param {object} setup
@@ -47,7 +49,7 @@ export class Doors {
    * Every door that can be used, the one to try first in front; the server is asked where they are
    * if what it said may be old.
    * @param {AbortSignal} signal
-   * @param {number} [nodes] that are asked at most: `1`, where a session must not leave its node
+   * @param {number} [nodes] that are asked at most: `1`, where a session had better not leave its node
    */
   async all(signal, nodes) {
     if (this.#old) {
@@ -55,6 +57,15 @@ export class Doors {
       this.#old = false;
     }
     return this.known();
+  }
+
+  /**
+   * The same, and the server is asked in any case: the node that was in use may be gone.
+   * @param {AbortSignal} signal
+   */
+  anew(signal) {
+    this.#old = true;
+    return this.all(signal);
   }
 
   /** Whether what the server said may be old. */
@@ -90,14 +101,17 @@ export class Doors {
 
   /**
    * Notes which door won, and against whom.
-   * @param {DoorName} winner
+   * @param {Door} winner
    * @param {Door[]} tried in the order of {@link all}
    */
   won(winner, tried) {
-    this.#nodes.worked();
-    if (winner === this.#names[0]) this.#memory.forget();
+    const { name } = winner;
+    // Where several nodes were tried, the one whose door it is counts from now on.
+    this.#directions = this.#sources.get(winner) ?? this.#directions;
+    if (this.#directions) this.#nodes.worked(this.#directions);
+    if (name === this.#names[0]) this.#memory.forget();
     // Not when it was first by memory already: that would put off the preferred one for ever.
-    else if (winner !== tried[0]?.name) this.#memory.note(winner, Date.now());
+    else if (name !== tried[0]?.name) this.#memory.note(name, Date.now());
   }
 
   /** What the server said about its doors may be old: it is asked again before the next attempt. */
@@ -116,6 +130,16 @@ export class Doors {
    * @returns {Door | null}
    */
   #door(name) {
+    const door = this.#make(name);
+    if (door && this.#directions) this.#sources.set(door, this.#directions);
+    return door;
+  }
+
+  /**
+   * @param {DoorName} name
+   * @returns {Door | null}
+   */
+  #make(name) {
     const { webtransport, websocket } = this.#directions ?? {};
     switch (name) {
       case "websocket":

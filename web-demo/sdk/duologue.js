@@ -42,7 +42,8 @@ const SELF = { name: "@duologue/client", version: "0.1.0" };
  * @typedef {object} DuologueEvents
  * @property {import("./connection.js").LinkDetail} link
  * @property {{ attempt: number, retryInMs: number, code?: string }} reconnecting
- * @property {{ door: import("./types.js").DoorName }} resumed
+ * @property {{ door: import("./types.js").DoorName, lost?: "node" }} resumed `lost`: a node was lost, and the
+ *   conversation goes on at another
  * @property {{ reason: string }} lost the session that was asked for is gone; a new one began
  * @property {import("./types.js").Matching & { resumed?: boolean }} matching
  * @property {{ conversation: Conversation, resumed: boolean }} matched `resumed`: after a reload
@@ -228,22 +229,39 @@ export class Duologue extends Emitter {
    * @param {import("./types.js").Established} established
    * @param {import("./connection.js").Continuity} how
    */
-  #established({ user, limits, lost, state, conversation, transfers = [] }, how) {
+  #established(established, how) {
+    const { user, limits, state, conversation, transfers = [] } = established;
     this.#user = user;
     this.#limits = limits;
-    if (how === "lost" || how === "new") {
-      const error = new DuologueError("session-lost", "The server does not know this session any more.");
-      this.#part()?.end("lost", error);
-      if (how === "lost") this.emit("lost", { reason: lost ?? "unknown" });
-      this.#renewals.settle();
-      this.#lobby.restart();
-      return;
-    }
+    if (how === "lost" || how === "new") return this.#anew(established, how);
     this.emit("resumed", { door: /** @type {import("./types.js").DoorName} */ (this.door) });
     if (how === "resumed") return this.#conversation?.resumed(transfers);
     if (conversation) this.#meet(conversation, true);
     // How long it has been going on, the server's next `user:matching` tells.
     else if (state === "waiting") this.emit("matching", { stage: "exact", waitedMs: 0, resumed: true });
+  }
+
+  /**
+   * A new session began; where a node was lost, it may begin in the conversation of the one before.
+   * @param {import("./types.js").Established} established
+   * @param {"lost" | "new"} how
+   */
+  #anew({ lost, conversation }, how) {
+    const talk = this.#conversation;
+    const searching = this.#lobby.searching;
+    this.#renewals.settle();
+    if (conversation && talk?.id === conversation.conversation) {
+      this.#lobby.restart(talk.id);
+      talk.restored(conversation.status);
+      this.emit("resumed", { door: /** @type {import("./types.js").DoorName} */ (this.door), lost: "node" });
+      return;
+    }
+    const error = new DuologueError("session-lost", "The server does not know this session any more.");
+    this.#part()?.end("lost", error);
+    const wanted = this.#lobby.restart(conversation?.conversation);
+    if (how === "lost") this.emit("lost", { reason: lost ?? "unknown" });
+    // Nobody here asked for it: it is that of the page before a reload.
+    if (conversation && wanted) this.#meet(conversation, !talk && !searching);
   }
 
   /**
@@ -280,7 +298,7 @@ export class Duologue extends Emitter {
     if (this.#conversation?.id === matched.conversation) return;
     if (this.#lobby.calledOff) {
       // The match won the race against the cancel; nobody here wants it.
-      this.#lobby.leave();
+      this.#lobby.leave(matched.conversation);
       return;
     }
     this.#part()?.end("ended");
@@ -292,11 +310,11 @@ export class Duologue extends Emitter {
       moving: () => this.#connection.moving,
       skip: (signal) => {
         this.#part();
-        return this.#lobby.skip(signal);
+        return this.#lobby.skip(matched.conversation, signal);
       },
       leave: () => {
         this.#part();
-        return this.#lobby.leave();
+        return this.#lobby.leave(matched.conversation);
       },
       user: /** @type {import("./types.js").User} */ (this.#user),
       limits: /** @type {import("./types.js").Limits} */ (this.#limits),

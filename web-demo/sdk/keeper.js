@@ -14,13 +14,16 @@ import { isOffline, isVisible } from "./page.js";
 const STEADY_MS = 2_000;
 /** A better door waits this long when the session is busy. */
 const CALM_MS = 2_000;
+/** No door of the node in use has opened by then: it may be gone, and the server is asked where the doors are. */
+const ELSEWHERE_MS = 500;
 /** While the browser says that there is no network, it is believed this long. */
 const OFFLINE_MS = 30_000;
 
 /**
  * Why the session is on another link than before: the one before ended (`lost`) or stopped
- * answering (`silent`), this door is preferred (`better`), or the app asked for it (`asked`).
- * @typedef {"lost" | "silent" | "better" | "asked"} Why
+ * answering (`silent`), this door is preferred (`better`), or the app asked for it (`asked`). `node`:
+ * in a new session, as the node that had the one before is gone.
+ * @typedef {"lost" | "silent" | "better" | "asked" | "node"} Why
  */
 
 /**
@@ -189,7 +192,7 @@ export class Keeper {
         const asked = this.#doors.old;
         const doors = await this.#doors.all(signal);
         answered = asked;
-        await this.#run(doors, undefined);
+        await this.#run(doors, undefined, !asked);
         return;
       } catch (error) {
         if (signal.aborted) return;
@@ -227,7 +230,7 @@ export class Keeper {
   async #beside(doors, why) {
     const { signal } = this.#work;
     try {
-      return await this.#run(doors, why);
+      return await this.#run(doors, why, why === "silent");
     } catch (error) {
       if (!signal.aborted && !this.#charge.door()) this.#reach(asDuologueError(error, "link-lost"));
       throw error;
@@ -237,22 +240,41 @@ export class Keeper {
   /**
    * @param {import("./link/link.js").Door[]} doors
    * @param {Why | undefined} why
+   * @param {boolean} [elsewhere] whether other doors will do than the server has told of so far
    */
-  async #run(doors, why) {
+  async #run(doors, why, elsewhere) {
     const { signal } = this.#work;
     signal.throwIfAborted();
+    const over = new AbortController();
     const race = new Race(doors, this.#charge.greet, { signal, report: this.#charge.report });
     this.#race = race;
     this.#why = why;
     const racing = race.run();
     this.#raced = racing.then(() => {}, () => {});
+    if (elsewhere) this.#lookElsewhere(race, AbortSignal.any([signal, over.signal]));
     try {
       const winner = await racing;
       // What the app wanted says nothing about the network.
       if (why !== "asked") this.#doors.won(winner, this.#doors.known());
-      return winner;
+      return winner.name;
     } finally {
+      over.abort();
       if (this.#race === race) this.#race = null;
+    }
+  }
+
+  /**
+   * The node in use may be gone, which a dead UDP port does not tell: soon the server is asked where its
+   * doors are now, beside those that are tried.
+   * @param {Race} race
+   * @param {AbortSignal} signal of its end
+   */
+  async #lookElsewhere(race, signal) {
+    try {
+      await this.#page.pause(ELSEWHERE_MS, ELSEWHERE_MS, signal);
+      race.add(await this.#doors.anew(signal));
+    } catch {
+      // The race is over, or no node answers: how it ends says enough.
     }
   }
 

@@ -20,6 +20,10 @@ export class Lobby {
   #wish = {};
   /** @type {Retreat[]} not yet answered, oldest first: the server answers in order */
   #retreats = [];
+  /** @type {string | null} the conversation that was left, or skipped, last */
+  #left = null;
+  /** The server does not know the wish: it went with the node that did. */
+  #forgotten = false;
 
   /** @param {(event: string, data: object) => boolean} say false: there is no session */
   constructor(say) {
@@ -44,17 +48,25 @@ export class Lobby {
   match(wish, signal) {
     return this.#search(signal, (wanted) => {
       this.#wish = wish;
+      this.#forgotten = false;
       this.#ask(wanted, "user:match", wish);
     });
   }
 
   /**
    * Leaves the partner and looks for the next one.
+   * @param {string} conversation that is left
    * @param {AbortSignal} [signal]
    * @returns {Promise<Conversation>}
    */
-  skip(signal) {
-    return this.#search(signal, (wanted) => this.#ask(wanted, "user:skip", {}));
+  skip(conversation, signal) {
+    this.#left = conversation;
+    return this.#search(signal, (wanted) => {
+      if (!this.#forgotten) return void this.#ask(wanted, "user:skip", {});
+      this.#forgotten = false;
+      this.#retreat("user:leave");
+      this.#ask(wanted, "user:match", this.#wish);
+    });
   }
 
   /**
@@ -68,9 +80,11 @@ export class Lobby {
 
   /**
    * Leaves the partner. Resolves when the server knows.
+   * @param {string} conversation that is left
    * @returns {Promise<void>}
    */
-  leave() {
+  leave(conversation) {
+    this.#left = conversation;
     return this.#retreat("user:leave");
   }
 
@@ -108,12 +122,21 @@ export class Lobby {
     return true;
   }
 
-  /** A new session began: what was left is left, what is searched for is searched for there. */
-  restart() {
+  /**
+   * A new session began: what was left is left, what is searched for is searched for there.
+   * @param {string} [stands] the conversation it begins in
+   * @returns {boolean} whether anyone here is in that one, or waits for it
+   */
+  restart(stands) {
+    const wanted = stands === undefined || (this.#left !== stands && !this.calledOff);
     // What waits for a retreat is asked by itself when that is settled.
     const asked = !this.calledOff;
+    this.#forgotten = stands !== undefined && wanted;
     this.#retreats.splice(0).forEach(({ done }) => done.resolve());
-    if (this.#wanted && asked) this.#say("user:match", this.#wish);
+    // The word that it was left went with the node.
+    if (stands !== undefined && !wanted) this.leave(stands);
+    if (this.#wanted && asked && (!wanted || stands === undefined)) this.#say("user:match", this.#wish);
+    return wanted;
   }
 
   /**

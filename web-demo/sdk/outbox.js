@@ -11,6 +11,12 @@ import { DuologueError } from "./errors.js";
  * @typedef {"sending" | "sent" | "delivered" | "failed"} MessageState
  */
 
+/**
+ * So many may be on their way to the partner at once. Each of them may have come while the word of it was
+ * lost with a node, and comes again: a receiver who remembers as many ids knows them all.
+ */
+export const MOST_OPEN = 1000;
+
 /** A message that was sent. */
 export class SentMessage {
   /** @type {MessageState} */
@@ -73,6 +79,7 @@ export class Outbox {
     this.#count += 1;
     this.#open.set(message.id, entry);
     if (refusal) this.#fail(entry, refusal);
+    else if (this.#open.size > MOST_OPEN) this.#fail(entry, backlogFull());
     else if (this.#held.length > 0) this.#held.push(entry);
     else this.#post(entry);
     return message;
@@ -116,6 +123,19 @@ export class Outbox {
   }
 
   /**
+   * A node was lost with what it had: what is not delivered is said again, in its order. It keeps its
+   * state; that the server had it is still true for whoever looks at it.
+   */
+  restore() {
+    const [first] = this.#held;
+    for (const entry of [...this.#open.values()]) {
+      if (!first || entry.order < first.order) this.#post(entry);
+      else if (!this.#held.includes(entry)) this.#held.push(entry);
+    }
+    this.#held.sort((a, b) => a.order - b.order);
+  }
+
+  /**
    * Nothing will arrive any more.
    * @param {DuologueError} error
    */
@@ -129,7 +149,7 @@ export class Outbox {
   #post(entry) {
     const { id, content } = entry.message;
     if (!this.#say("chat:message", { id, type: "text", content })) {
-      this.#fail(entry, new DuologueError("backlog-full", "Too much waits to be sent. Try again in a moment."));
+      this.#fail(entry, backlogFull());
     }
   }
 
@@ -167,4 +187,8 @@ export class Outbox {
     entry.outcome.reject(error);
     this.#changed(entry.message, error);
   }
+}
+
+function backlogFull() {
+  return new DuologueError("backlog-full", "Too much waits to be sent. Try again in a moment.");
 }

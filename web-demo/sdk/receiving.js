@@ -23,6 +23,10 @@ export class Receiving {
   /** All before this was kept, or read; and the sender was told so. */
   #consumed = 0;
   #told = 0;
+  /** All before this came from the node that carries it now: no more of it can be acknowledged there. */
+  #came = 0;
+  /** Its node is gone, and it was not offered again yet. */
+  #orphan = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {{ size: number, sha256: string } | null} the server says that this is all */
@@ -75,6 +79,7 @@ export class Receiving {
     // After a change of links some come again.
     const fresh = bytes.subarray(Math.max(0, this.#arrived - offset));
     this.#arrived += fresh.length;
+    this.#came = Math.max(this.#came, offset + bytes.length);
     if (offset > this.#arrived - fresh.length) this.#fail("offset-mismatch", "Some of it was lost on the way.");
     else if (this.#arrived > (this.transfer.size ?? Infinity)) this.#fail("size-mismatch", "It is larger than it was said to be.");
     if (this.transfer.over) return false;
@@ -84,6 +89,8 @@ export class Receiving {
       return true;
     }
     this.#news?.resolve();
+    // What comes a second time is read already.
+    if (fresh.length === 0) this.#consume(this.#read);
     if (this.#parts.length === 0) return true;
     this.#drained ??= new Deferred();
     return this.#drained.promise;
@@ -102,7 +109,7 @@ export class Receiving {
   /** What to tell a server about it that goes on with the session. */
   get resumption() {
     const transfer = this.transfer.id;
-    return this.transfer.state === "offered" || this.#elsewhere ? { transfer } : { transfer, received: this.#consumed };
+    return this.transfer.state === "offered" || this.#elsewhere ? { transfer } : { transfer, received: this.#have };
   }
 
   /** The session is on another link: what was told on the one before may be lost. */
@@ -110,8 +117,31 @@ export class Receiving {
     if (!this.#elsewhere) this.#tell();
   }
 
+  /**
+   * The node that had it was lost. False: it does not wait to be offered again.
+   */
+  restored() {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#elsewhere) {
+      this.transfer.end("failed", new DuologueError("lost", "A node was lost, and this with it. It has to be sent again."));
+      return false;
+    }
+    this.#orphan = true;
+    this.#told = this.#came = 0;
+    this.#whole = null;
+    return true;
+  }
+
+  /** It is offered again: what was accepted is wanted still. */
+  offered() {
+    this.#orphan = false;
+    if (this.transfer.state === "moving") this.#say();
+  }
+
   accept() {
     if (this.transfer.state !== "offered") return;
+    if (this.#orphan) return this.transfer.begin();
     // The hello that is under way may not have named it, and what it does not name ends.
     if (this.#host.moving()) return void setTimeout(() => this.accept(), MOVING_MS);
     if (this.#say()) this.transfer.begin();
@@ -190,24 +220,29 @@ export class Receiving {
     this.transfer.progress(this.#consumed);
     if (this.transfer.over) return;
     // A sender waits for no less than a piece, or for the end: no timer, late as it may be, holds it up.
-    if (this.#consumed - this.#told >= CHUNK || this.#consumed === this.transfer.size) this.#tell();
+    if (this.#have - this.#told >= CHUNK || this.#have === this.transfer.size) this.#tell();
     else this.#timer ??= setTimeout(() => this.#tell(), ACK_DELAY_MS);
     this.#check();
+  }
+
+  /** What can be acknowledged. */
+  get #have() {
+    return Math.min(this.#consumed, this.#came);
   }
 
   #tell() {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#consumed === 0) return;
-    this.#told = this.#consumed;
+    if (this.#have === 0) return;
+    this.#told = this.#have;
     this.#host.mention("file:progress", { transfer: this.transfer.id, received: this.#told });
   }
 
   #check() {
-    if (!this.#whole || this.#consumed < this.#whole.size) return;
+    if (!this.#whole || this.#have < this.#whole.size) return;
     if (this.#arrived > this.#whole.size) return this.#fail("size-mismatch", "It is larger than it was said to be.");
     // How large it is may be known only now.
-    if (this.#told < this.#consumed) this.#tell();
+    if (this.#told < this.#have) this.#tell();
     this.transfer.complete();
   }
 

@@ -21,6 +21,8 @@ export class Sending {
   #host;
   /** Told to the server: as long as this is not so, nothing is. */
   #offered = false;
+  /** It was accepted before, at a node that is gone. */
+  #anew = false;
   /** What the partner has, and what was handed to the link of the moment. */
   #acked = 0;
   #sent = 0;
@@ -62,7 +64,11 @@ export class Sending {
    * @param {any} data
    */
   hear(event, data) {
-    if (event === "file:accept") return this.transfer.state === "offered" && this.#run(0);
+    if (event === "file:accept") {
+      if (this.transfer.state !== "offered" && !this.#anew) return;
+      this.#anew = false;
+      return this.#run(0);
+    }
     if (event === "file:progress") return this.#progress(data.received);
     if (event !== "file:complete") return;
     this.transfer.progress(this.#blob.size);
@@ -94,6 +100,15 @@ export class Sending {
     this.#acked = Math.max(this.#acked, at.acknowledged);
     this.transfer.progress(this.#acked);
     this.#run(at.received);
+  }
+
+  /** The node that had it was lost: it is offered again, and begins anew where it was accepted. */
+  restored() {
+    this.#stop();
+    this.#acked = this.#sent = 0;
+    this.#completion = undefined;
+    this.#anew = this.transfer.state === "moving";
+    this.offer();
   }
 
   accept() {}

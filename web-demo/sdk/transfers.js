@@ -11,6 +11,8 @@ import { Sending } from "./sending.js";
 const AT_ONCE = 4;
 /** So many that have come in are remembered, in case the last word about them is lost with the link. */
 const REMEMBERED = 16;
+/** After a node was lost, the sender offers again what it sent within this; it may have to find the way back. */
+const AGAIN_MS = 30_000;
 /** Where the server has no place for an offer, it is made again after so long. */
 const TURN_MS = 2_000;
 
@@ -42,6 +44,12 @@ export class Transfers {
   #queue = [];
   /** Whole on this side; the server may not have heard it. @type {Map<string, { received: number, named: boolean }>} */
   #had = new Map();
+  /** Those that were declined here; the sender may not have heard it. @type {Set<string>} */
+  #declined = new Set();
+  /** Those whose node was lost, until they are offered again. @type {Set<Receiving>} */
+  #orphans = new Set();
+  /** @type {ReturnType<typeof setTimeout> | undefined} until they are given up */
+  #given;
   #ended = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} until an offer is made again for which there was no place */
   #turn;
@@ -90,7 +98,8 @@ export class Transfers {
     if (!event.startsWith("file:")) return false;
     const work = this.#live.get(data.transfer);
     if (event === "file:offer") {
-      if (!work) this.#offered(data);
+      if (work instanceof Receiving) this.#again(work);
+      else if (!work) this.#offered(data);
     } else if (event === "file:reject") {
       work?.transfer.end("rejected", new DuologueError("rejected", "The partner declined it."));
     } else if (event === "file:cancel") {
@@ -136,6 +145,19 @@ export class Transfers {
   }
 
   /**
+   * A node was lost with all it knew of them. What goes out is offered again by the same id; what comes in
+   * waits for that.
+   */
+  restored() {
+    for (const work of [...this.#live.values()]) {
+      if (work instanceof Sending) work.restored();
+      else if (work.restored()) this.#orphans.add(work);
+    }
+    clearTimeout(this.#given);
+    if (this.#orphans.size > 0) this.#given = setTimeout(() => this.#giveUp(), AGAIN_MS);
+  }
+
+  /**
    * The server refused something. False: it was not about transfers.
    * @param {DuologueError} error
    */
@@ -173,14 +195,31 @@ export class Transfers {
   end(error) {
     this.#ended = true;
     clearTimeout(this.#turn);
+    clearTimeout(this.#given);
     for (const { transfer } of [...this.#queue.splice(0), ...this.#live.values()]) transfer.end("failed", error);
   }
 
   /** @param {any} offer */
   #offered(offer) {
+    const { transfer: id } = offer;
+    // The word of it went with the node.
+    if (this.#declined.has(id)) return void this.#host.say("file:reject", { transfer: id });
     const work = new Receiving(offer, this.#host);
-    this.#live.set(offer.transfer, work);
-    this.#came(work.transfer);
+    this.#live.set(id, work);
+    // It is here already; only its end has to be told, and the app has had it.
+    if (this.#had.has(id)) work.accept();
+    else this.#came(work.transfer);
+  }
+
+  /** It is offered again. @param {Receiving} work */
+  #again(work) {
+    if (this.#orphans.delete(work)) work.offered();
+  }
+
+  /** Whoever sent these is not offering them again. */
+  #giveUp() {
+    const error = new DuologueError("lost", "A node was lost, and this with it. It has to be sent again.");
+    for (const { transfer } of [...this.#orphans]) transfer.end("failed", error, "file:cancel");
   }
 
   /** Offers what waits and has a place. @param {number} [most] of them */
@@ -202,10 +241,15 @@ export class Transfers {
     const { id, state, mine, transferred } = work.transfer;
     this.#live.delete(id);
     this.#queue = this.#queue.filter((other) => other !== work);
+    if (work instanceof Receiving) this.#orphans.delete(work);
     if (!mine && state === "complete") {
       this.#had.set(id, { received: transferred, named: false });
       const [oldest] = this.#had.keys();
       if (this.#had.size > REMEMBERED) this.#had.delete(oldest);
+    } else if (!mine && (state === "rejected" || state === "cancelled")) {
+      this.#declined.add(id);
+      const [oldest] = this.#declined;
+      if (this.#declined.size > REMEMBERED) this.#declined.delete(oldest);
     }
     this.#advance();
   }

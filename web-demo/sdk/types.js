@@ -107,6 +107,7 @@
  * @property {number} protocol
  * @property {{ url: string, serverCertificateHashes?: { algorithm: string, value: string }[] }} [webtransport]
  * @property {{ url: string }} [websocket]
+ * @property {string[]} [nodes] origins of nodes that can be asked too
  */
 
 /** @typedef {{ token: string, user: User }} Credentials */

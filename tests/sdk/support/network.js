@@ -72,6 +72,8 @@ export function fakeWebSocket(server, pathOf) {
   return class FakeWebSocket {
     /** How many were made. */
     static made = 0;
+    /** Where the last one went. */
+    static last;
     /** The most bytes that a frame had to wait behind. */
     static mostBuffered = 0;
     readyState = 0;
@@ -80,6 +82,7 @@ export function fakeWebSocket(server, pathOf) {
 
     constructor(url) {
       this.constructor.made += 1;
+      this.constructor.last = url;
       const path = pathOf(url);
       this.#up = path.lane();
       const down = path.lane();

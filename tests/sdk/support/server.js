@@ -32,6 +32,8 @@ export class FakeServer {
   #http = createServer((request, response) => this.#serve(request, response));
   #sockets = new WebSocketServer({ server: this.#http, path: "/realtime" });
   #queue = [];
+  /** What is left of sessions whose node was killed, by their ids. */
+  #records = new Map();
   #waits = new Set();
   /** Answers of the REST side: path -> [status, body]. */
   rest = {};
@@ -69,6 +71,31 @@ export class FakeServer {
     for (const { socket } of this.sessions.values()) socket?.terminate();
     this.sessions.clear();
     this.#queue = [];
+  }
+
+  /** The node of every session is killed: nothing is left of each but a record. */
+  loseNode() {
+    for (const session of this.sessions.values()) {
+      session.socket?.terminate?.();
+      session.socket = null;
+      this.#records.set(session.id, session);
+    }
+    this.sessions.clear();
+    this.#queue = [];
+    this.transfers.live.clear();
+  }
+
+  /** A new session in place of one whose node was lost, in its conversation; the first who comes makes it for both. */
+  #rebuild(record) {
+    this.#records.delete(record.id);
+    if (record.heir) return record.heir;
+    const { partner, conversation } = record;
+    if (!partner) return this.#begin(record.user.username);
+    for (const one of [record, partner]) one.heir = this.#begin(one.user.username);
+    for (const [one, other] of [[record, partner], [partner, record]]) {
+      Object.assign(one.heir, { state: "talking", partner: other.heir, conversation });
+    }
+    return record.heir;
   }
 
   async stop() {
@@ -139,10 +166,12 @@ export class FakeServer {
     const known = hello.resume && this.sessions.get(hello.resume.session);
     const theirs = known?.key === hello.resume?.key && known?.user.username === name;
     const acked = known && theirs ? known.outbound.resume(hello.resume.received) : null;
-    const session = acked ? known : this.#begin(name);
+    const record = acked ? null : this.#records.get(hello.resume?.session);
+    const ours = record && record.key === hello.resume.key && record.user.username === name ? record : null;
+    const session = acked ? known : ours ? this.#rebuild(ours) : this.#begin(name);
     const { id, key, user, state, inbound } = session;
     const conversation = state === "talking" ? matchOf(session) : undefined;
-    const lost = hello.resume && !acked ? "unknown" : undefined;
+    const lost = ours ? "node" : hello.resume && !acked ? "unknown" : undefined;
     const old = session.socket;
     // What is told meanwhile waits for the answer to the hello.
     session.socket = null;

@@ -78,6 +78,10 @@ export class World {
   people = [];
   /** What HTTP does at each origin, if it is not open: "refused", or "silent". */
   http = {};
+  /** The origins of all nodes, as each names them. */
+  nodes = undefined;
+  /** Whose doors the answer of an origin names, if not its own. */
+  doorsOf = {};
   /** The origins that were asked, in order. */
   asked = [];
 
@@ -162,10 +166,12 @@ export class World {
       if (signal.aborted) reject(signal.reason);
       if (node === "open") setTimeout(resolve, 40);
     });
+    const doors = this.doorsOf[origin] ?? origin;
     const [status, envelope] = this.server.rest[pathname] ?? [200, { success: true, data: {
       protocol: 1,
-      webtransport: { url: `${origin}/realtime` },
-      websocket: { url: `${origin.replace("https", "wss")}/realtime` },
+      nodes: this.nodes,
+      webtransport: { url: `${doors}/realtime` },
+      websocket: { url: `${doors.replace("https", "wss")}/realtime` },
     } }];
     return new Response(JSON.stringify(envelope), { status });
   }

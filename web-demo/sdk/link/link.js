@@ -24,6 +24,7 @@
  * A way to open links.
  * @typedef {object} Door
  * @property {import("../types.js").DoorName} name
+ * @property {string} [url] where it is; two of one name are two doors
  * @property {(signal: AbortSignal) => Promise<Link>} open once the signal aborts, nothing stays open
  */
 

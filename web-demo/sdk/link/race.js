@@ -33,9 +33,9 @@ export class Race {
   /** Why it goes on only until the greeting of the moment is over. */
   #unwanted = /** @type {DuologueError | null} */ (null);
   #underWay = 0;
-  /** The doors that have not failed yet. */
-  #names = new Set();
-  /** @type {import("./link.js").Link[]} opened and not yet greeted */
+  /** The doors that have not failed yet, by {@link keyOf}. */
+  #keys = new Set();
+  /** @type {{ door: import("./link.js").Door, link: import("./link.js").Link }[]} opened and not yet greeted */
   #open = [];
   /** Ends the wait of the moment; true: a lane has news. */
   #wake = (/** @type {boolean} */ _news) => {};
@@ -49,7 +49,7 @@ export class Race {
    */
   constructor(doors, greet, { signal, report }) {
     this.#waiting = [...doors];
-    doors.forEach(({ name }) => this.#names.add(name));
+    doors.forEach((door) => this.#keys.add(keyOf(door)));
     this.#greet = greet;
     this.#report = report;
     this.#signal = AbortSignal.any([signal, this.#over.signal]);
@@ -57,19 +57,19 @@ export class Race {
 
   /**
    * Opens doors until a link is established; call it once.
-   * @returns {Promise<import("../types.js").DoorName>} the door that won
+   * @returns {Promise<import("./link.js").Door>} the door that won
    */
   async run() {
     try {
       for (;;) {
-        const link = await this.#nextOpen();
+        const { door, link } = await this.#nextOpen();
         this.greeting = true;
         try {
           await this.#greet(link, this.#signal);
-          return link.door;
+          return door;
         } catch (error) {
           link.close();
-          this.#names.delete(link.door);
+          this.#keys.delete(keyOf(door));
           this.#signal.throwIfAborted();
           this.#failure = asDuologueError(error, "link-lost");
           this.#report(link.door, "closed", this.#failure);
@@ -95,10 +95,16 @@ export class Race {
    */
   join(doors) {
     this.#unwanted = null;
-    const others = doors.filter(({ name }) => !this.#names.has(name));
-    others.forEach(({ name }) => this.#names.add(name));
-    this.#waiting.push(...others);
+    this.#put(doors);
     this.#wake(false);
+  }
+
+  /**
+   * Other doors are known now, which may be open where these are not: the first of them is tried at once.
+   * @param {import("./link.js").Door[]} doors
+   */
+  add(doors) {
+    if (this.#put(doors)) this.#wake(false);
   }
 
   /**
@@ -112,22 +118,34 @@ export class Race {
 
   /**
    * The next link that is open. While it is greeted, no further door is begun.
-   * @returns {Promise<import("./link.js").Link>}
+   * @returns {Promise<{ door: import("./link.js").Door, link: import("./link.js").Link }>}
    */
   async #nextOpen() {
     for (;;) {
       this.#signal.throwIfAborted();
-      const link = this.#open.shift();
-      if (link) return link;
+      const opened = this.#open.shift();
+      if (opened) return opened;
       if (this.#underWay === 0 && !this.#begin()) throw this.#failure;
       if (!(await this.#news())) this.#begin();
     }
   }
 
+  /**
+   * Those that are not tried yet have their turn after those there are.
+   * @param {import("./link.js").Door[]} doors
+   * @returns {boolean} whether there were any
+   */
+  #put(doors) {
+    const others = doors.filter((door) => !this.#keys.has(keyOf(door)));
+    others.forEach((door) => this.#keys.add(keyOf(door)));
+    this.#waiting.push(...others);
+    return others.length > 0;
+  }
+
   /** Gives up every lane, and closes what had opened. */
   #close() {
     this.#over.abort(new DuologueError("slower", "Another door was open first."));
-    for (const link of this.#open) {
+    for (const { link } of this.#open) {
       link.close();
       this.#report(link.door, "closed", this.#signal.reason);
     }
@@ -140,17 +158,20 @@ export class Race {
     this.#underWay += 1;
     this.#report(door.name, "connecting");
     openInTime(door, this.#signal).then(
-      (link) => this.#opened(link),
+      (link) => this.#opened(door, link),
       (error) => this.#failed(door, error),
     );
     return true;
   }
 
-  /** @param {import("./link.js").Link} link */
-  #opened(link) {
+  /**
+   * @param {import("./link.js").Door} door
+   * @param {import("./link.js").Link} link
+   */
+  #opened(door, link) {
     this.#underWay -= 1;
     if (this.#signal.aborted) return link.close();
-    this.#open.push(link);
+    this.#open.push({ door, link });
     this.#wake(true);
   }
 
@@ -160,7 +181,7 @@ export class Race {
    */
   #failed(door, error) {
     this.#underWay -= 1;
-    this.#names.delete(door.name);
+    this.#keys.delete(keyOf(door));
     const failure = asDuologueError(error, "door-shut");
     this.#report(door.name, "closed", failure);
     if (!this.#signal.aborted) this.#failure = failure;
@@ -181,6 +202,14 @@ export class Race {
     clearTimeout(timer);
     return news;
   }
+}
+
+/**
+ * What tells two doors apart: one of another node is another.
+ * @param {import("./link.js").Door} door
+ */
+function keyOf({ name, url = "" }) {
+  return `${name} ${url}`;
 }
 
 /**

@@ -20,7 +20,7 @@ const ROOM_POLL_MS = 5;
  * @returns {import("./link.js").Door}
  */
 export function webSocketDoor(url, WebSocket) {
-  return { name: "websocket", open: (signal) => open(url, WebSocket, signal) };
+  return { name: "websocket", url, open: (signal) => open(url, WebSocket, signal) };
 }
 
 /**

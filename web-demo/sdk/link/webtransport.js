@@ -34,7 +34,7 @@ export function webTransportWorks(userAgent = globalThis.navigator?.userAgent ??
  * @returns {import("./link.js").Door}
  */
 export function webTransportDoor(target, WebTransport) {
-  return { name: "webtransport", open: (signal) => open(target, WebTransport, signal) };
+  return { name: "webtransport", url: target.url, open: (signal) => open(target, WebTransport, signal) };
 }
 
 /**
