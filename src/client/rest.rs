@@ -161,10 +161,12 @@ impl Rest {
             Ok((status, body.to_bytes()))
         };
         // The connection is driven beside the request, and dropped with it.
+        tokio::pin!(answered);
         tokio::select! {
-            biased; // an answer that is whole counts, even if the connection ends with it
-            answered = answered => answered,
-            ended = connection => Err(failed(&ended.err().map_or_else(|| "the connection ended".to_owned(), |error| error.to_string()))),
+            biased; // an answer that is whole counts ...
+            answered = &mut answered => answered,
+            // ... also if the connection ends with it; without one, the request says what went wrong.
+            _ended = connection => answered.await,
         }
     }
 }
