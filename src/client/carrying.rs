@@ -72,6 +72,8 @@ impl File {
 
 struct Outgoing {
     id: TransferId,
+    /// Said again where a node was lost.
+    offer: Offer,
     bytes: Bytes,
     accepted: bool,
     /// `acked <= sent`.
@@ -94,6 +96,10 @@ impl Outgoing {
 struct Incoming {
     offered: Offered,
     accepted: bool,
+    /// It was handed over before; it comes again as its sender was not told.
+    had: bool,
+    /// Its node is gone, and it was not offered again yet.
+    orphan: bool,
     bytes: BytesMut,
     hash: Hash,
     said: u64,
@@ -160,7 +166,10 @@ impl Carrying {
     pub(super) fn linked(&mut self, established: &Established, now: Instant) {
         self.window = established.limits.transfer_window;
         if !established.resumed {
-            self.clear();
+            match established.conversation {
+                Some(_) => self.restore(now),
+                None => self.clear(),
+            }
             return;
         }
         for outgoing in &mut self.outgoing {
@@ -174,6 +183,21 @@ impl Carrying {
         for incoming in &mut self.incoming {
             incoming.said = incoming.bytes.len() as u64;
             incoming.heard_at = now;
+        }
+    }
+
+    /// A node was lost with all it knew of them: what goes out is offered again, what comes in waits for that.
+    fn restore(&mut self, now: Instant) {
+        self.owed.clear();
+        self.later.clear();
+        for outgoing in &mut self.outgoing {
+            outgoing.pace = Pace::new(self.window);
+            (outgoing.accepted, outgoing.sent, outgoing.acked, outgoing.told) = (false, 0, 0, false);
+            self.later.push((now, ClientEvent::Offer(outgoing.offer.clone())));
+        }
+        for incoming in &mut self.incoming {
+            (incoming.orphan, incoming.said, incoming.complete) = (true, 0, None);
+            (incoming.bytes, incoming.hash) = (BytesMut::new(), Hash::new());
         }
     }
 
@@ -196,20 +220,49 @@ impl Carrying {
     }
 
     /// Will send this once it is accepted.
-    pub(super) fn offer(&mut self, id: TransferId, bytes: Bytes) {
-        let pace = Pace::new(self.window);
-        let hash = Hash::new();
-        self.outgoing.push(Outgoing { id, bytes, accepted: false, sent: 0, acked: 0, pace, hash, told: false });
+    pub(super) fn offer(&mut self, offer: Offer, bytes: Bytes) {
+        let (id, pace, hash) = (offer.transfer.clone(), Pace::new(self.window), Hash::new());
+        self.outgoing.push(Outgoing { id, offer, bytes, accepted: false, sent: 0, acked: 0, pace, hash, told: false });
     }
 
-    /// Wants what was offered.
-    pub(super) fn accept(&mut self, id: &TransferId) {
+    /// Whether this was handed over before, and only its end has to be told again.
+    pub(super) fn had(&self, id: &TransferId) -> bool {
+        self.incoming.iter().any(|it| it.offered.transfer == *id && it.had)
+    }
+
+    /// It is offered, or offered again; yields whether it is news.
+    fn offered(&mut self, offered: &Offered, now: Instant) -> bool {
+        let id = &offered.transfer;
+        let known = self.incoming.iter().position(|it| it.offered.transfer == *id).map(|at| self.incoming.remove(at));
+        let had = known.as_ref().map_or_else(|| self.done.iter().any(|(done, _)| done == id), |it| it.had);
+        let accepted = had || known.as_ref().is_some_and(|it| it.accepted);
+        if accepted {
+            self.later.push((now, ClientEvent::Accept(About { transfer: id.clone() })));
+        }
+        self.incoming.push(Incoming {
+            offered: offered.clone(),
+            accepted,
+            had,
+            orphan: false,
+            bytes: BytesMut::new(),
+            hash: Hash::new(),
+            said: 0,
+            heard_at: now,
+            complete: None,
+        });
+        known.is_none() && !had
+    }
+
+    /// Wants what was offered. False: the server is told when it is offered again.
+    pub(super) fn accept(&mut self, id: &TransferId) -> bool {
         if let Some(incoming) = self.incoming(id) {
             incoming.accepted = true;
             // Growing would copy it all again and again. What is never written takes no memory.
             let size = incoming.offered.size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
             incoming.bytes.reserve(size.min(MOST_AHEAD));
+            return !incoming.orphan;
         }
+        true
     }
 
     /// Has nothing to do with it any more.
@@ -257,18 +310,7 @@ impl Carrying {
             return false;
         }
         match event {
-            ServerEvent::Offer(offered) => {
-                let offered = offered.clone();
-                self.incoming.push(Incoming {
-                    offered,
-                    accepted: false,
-                    bytes: BytesMut::new(),
-                    hash: Hash::new(),
-                    said: 0,
-                    heard_at: now,
-                    complete: None,
-                });
-            }
+            ServerEvent::Offer(offered) => return self.offered(offered, now),
             ServerEvent::Accept(about) => {
                 if let Some(outgoing) = self.outgoing(&about.transfer) {
                     outgoing.accepted = true;
@@ -377,7 +419,8 @@ impl Carrying {
         owed.map(|it| it.heard_at + PROGRESS_AFTER).chain(later).min()
     }
 
-    fn clear(&mut self) {
+    /// Their conversation is over.
+    pub(super) fn clear(&mut self) {
         self.outgoing.clear();
         self.incoming.clear();
         self.done.clear();
@@ -406,13 +449,79 @@ fn wrap(digest: &digest::Digest) -> Sha256 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::ServerFrame;
+
+    /// What is to be said now.
+    fn said(carrying: &mut Carrying, now: Instant) -> Vec<ClientEvent> {
+        let mut said = Vec::new();
+        while let Some(next) = carrying.next(now) {
+            if let Next::Say(event) = next {
+                said.push(event);
+            }
+        }
+        said
+    }
+
+    #[test]
+    fn where_a_node_was_lost_files_are_offered_and_taken_again() {
+        let now = Instant::now();
+        let frame = include_str!("../../tests/golden/server/connection-established.node.json");
+        let Some(ServerEvent::Established(lost)) = ServerFrame::decode(frame.trim().as_bytes()).unwrap().event else {
+            panic!("the golden frame is an answer to a hello")
+        };
+        let id = |name: &str| TransferId::new(name).unwrap();
+        let bytes = Bytes::from(vec![7; 1000]);
+        let file = File::new("a", "text/plain", bytes.clone());
+        let offered = |name: &str| {
+            let frame = format!(
+                r#"{{"event":"file:offer","data":{{"transfer":"{name}","from":"9f8e7d6c5b4a39281706f5e4","kind":"file","name":"a","size":1000,"mime":"text/plain","link":"/api/files/x","timestamp":1}}}}"#
+            );
+            ServerFrame::decode(frame.as_bytes()).unwrap().event.unwrap()
+        };
+        let mut carrying = Carrying { window: CHUNK as u64, ..Carrying::default() };
+        carrying.offer(file.offer(id("mine")), bytes.clone());
+        carrying.hear(&ServerEvent::Accept(About { transfer: id("mine") }), now);
+        assert_eq!(said(&mut carrying, now).len(), 1, "all of it went out");
+        for name in ["taken", "open", "had"] {
+            assert!(carrying.hear(&offered(name), now));
+        }
+        let complete = |name: &str| Complete { transfer: id(name), size: 1000, sha256: sha256(&bytes) };
+        for name in ["taken", "had"] {
+            assert!(carrying.accept(&id(name)));
+            carrying.bring(&ChunkHeader { transfer: id(name), offset: 0 }, &bytes[..], now);
+        }
+        carrying.hear(&ServerEvent::Complete(complete("had")), now);
+        assert!(carrying.collect(&complete("had")).is_some());
+
+        carrying.linked(&lost, now);
+        assert_eq!(said(&mut carrying, now), [ClientEvent::Offer(file.offer(id("mine")))], "and nothing else");
+        assert!(!carrying.accept(&id("open")), "nobody there knows it yet");
+        for name in ["taken", "open", "had"] {
+            assert!(!carrying.hear(&offered(name), now), "{name} is no news");
+        }
+        let accept = |name: &str| ClientEvent::Accept(About { transfer: id(name) });
+        assert_eq!(said(&mut carrying, now), [accept("taken"), accept("open"), accept("had")]);
+        assert!(carrying.had(&id("had")) && !carrying.had(&id("taken")));
+        // It begins anew, and is whole once all has come.
+        carrying.hear(&ServerEvent::Complete(complete("taken")), now);
+        assert!(carrying.collect(&complete("taken")).is_none());
+        assert!(carrying.bring(&ChunkHeader { transfer: id("taken"), offset: 0 }, &bytes[..], now).is_some());
+        assert_eq!(carrying.collect(&complete("taken")).map(|(_, bytes)| bytes), Some(bytes));
+        carrying.hear(&ServerEvent::Accept(About { transfer: id("mine") }), now);
+        let offset = std::iter::from_fn(|| carrying.next(now)).find_map(|next| match next {
+            Next::Bytes(header, ..) => Some(header.offset),
+            Next::Say(_) => None,
+        });
+        assert_eq!(offset, Some(0));
+    }
 
     #[test]
     fn a_narrow_window_does_not_wait_for_what_the_server_keeps_back() {
         let now = Instant::now();
         let id = TransferId::new("a").unwrap();
         let mut carrying = Carrying { window: CHUNK as u64, ..Carrying::default() };
-        carrying.offer(id.clone(), Bytes::from(vec![0; 100_000]));
+        let bytes = Bytes::from(vec![0; 100_000]);
+        carrying.offer(File::new("a", "text/plain", bytes.clone()).offer(id.clone()), bytes);
         carrying.hear(&ServerEvent::Accept(crate::protocol::About { transfer: id.clone() }), now);
         let sent = |carrying: &mut Carrying| match carrying.next(now) {
             Some(Next::Bytes(header, bytes, last)) => Some((header.offset, bytes.len(), last)),

@@ -16,10 +16,11 @@ use tokio::time::timeout;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::keeping::Keeping;
-use super::race::{OPEN_DEADLINE, race};
-use super::{Client, Error, File, Target};
+use super::nodes::{Opened, open};
+use super::race::OPEN_DEADLINE;
+use super::{Client, Error, File, Nodes, Target};
 use crate::hub::Door;
-use crate::protocol::{ClientEvent, Established, Lost, Offered, ServerEvent, TransferId};
+use crate::protocol::{ClientEvent, Established, Lost, MessageId, Offered, ServerEvent, TransferId};
 
 /// Orders and news that wait at most. A full queue of orders refuses; a full queue of news makes the
 /// keeper wait, and with it the server.
@@ -41,6 +42,8 @@ pub struct Habits {
     pub look_back: Option<Duration>,
     /// Where the chance in its waits comes from; `None`: from the system.
     pub seed: Option<u64>,
+    /// Where else its session can go on; `None`: nowhere.
+    pub nodes: Option<Nodes>,
 }
 
 impl Habits {
@@ -51,6 +54,7 @@ impl Habits {
             beat: Duration::from_secs(2),
             look_back: Some(Duration::from_secs(15)),
             seed: None,
+            nodes: None,
         }
     }
 }
@@ -87,8 +91,14 @@ pub enum News {
         /// For people.
         why: String,
     },
-    /// The server did not know the session any more: a new one has begun.
+    /// The server did not know the session any more: a new one has begun. What was searched for is
+    /// searched for again; a conversation that it begins in is told next, as [`Heard`](Self::Heard).
     Anew(Option<Lost>),
+    /// A node was lost with the session, and the conversation goes on in a new one: what was not delivered
+    /// is said again.
+    GoesOn,
+    /// The partner's message came again, and was dropped.
+    Repeated(MessageId),
     /// A file has come, whole and as it was sent.
     Received(Box<Offered>, Bytes),
     /// A round trip was measured.
@@ -124,9 +134,13 @@ impl Keeper {
     /// No door opens, or the server refuses.
     pub async fn start(target: &Target, token: &str, device: Option<&str>, habits: Habits) -> Result<Self, Error> {
         let mut tries = 0;
+        let mut habits = habits;
         let (client, door) = loop {
-            match Self::begin(target, token, device, &habits.doors, AGAIN * tries).await {
-                Ok(begun) => break begun,
+            match Self::begin(target, token, device, &habits, AGAIN * tries).await {
+                Ok((client, door, nodes)) => {
+                    habits.nodes = nodes;
+                    break (client, door);
+                }
                 Err(error @ (Error::Connect(_) | Error::Ended(_) | Error::Timeout(_))) if tries == TRIES => {
                     return Err(error);
                 }
@@ -146,12 +160,13 @@ impl Keeper {
         target: &Target,
         token: &str,
         device: Option<&str>,
-        doors: &[Door],
+        habits: &Habits,
         wait: Duration,
-    ) -> Result<(Client, Door), Error> {
-        let (wire, door) = race(target.clone(), doors.to_vec(), wait).await?;
-        let begun = timeout(OPEN_DEADLINE, Client::begin(target, wire, token, device)).await;
-        Ok((begun.map_err(|_| Error::Timeout(OPEN_DEADLINE))??, door))
+    ) -> Result<(Client, Door, Option<Nodes>), Error> {
+        let opened = open(target.clone(), habits.nodes.clone(), habits.doors.clone(), wait, false).await?;
+        let Opened { wire, door, target, nodes } = opened;
+        let begun = timeout(OPEN_DEADLINE, Client::begin(&target, wire, token, device)).await;
+        Ok((begun.map_err(|_| Error::Timeout(OPEN_DEADLINE))??, door, nodes))
     }
 
     /// What the server said when the session began.

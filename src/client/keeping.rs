@@ -11,10 +11,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::keeper::{Cut, Habits, News, Order};
-use super::race::{OPEN_DEADLINE, race};
+use super::nodes::{Opened, open};
+use super::race::OPEN_DEADLINE;
+use super::talk::{Talk, Went};
 use super::{Client, Error, Heard, Wire};
 use crate::hub::Door;
-use crate::protocol::{About, Beat, ClientEvent, Encoded, Lane, ServerEvent};
+use crate::protocol::{About, Beat, ClientEvent, Closing, Encoded, Lane, ServerEvent};
 
 /// An acknowledgement goes out this long after the frame it is for (the contract's number) ...
 const ACK_AFTER: Duration = Duration::from_millis(50);
@@ -31,7 +33,7 @@ const AGAIN_BESIDE: Duration = Duration::from_millis(500);
 const DEAD: f64 = 2.25;
 const SUSPECT: f64 = 1.5;
 
-type Opening = Pin<Box<dyn Future<Output = Result<(Wire, Door), Error>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Opened, Error>> + Send>>;
 
 /// What is known of the link of the moment.
 struct Link {
@@ -61,6 +63,10 @@ pub(super) struct Keeping {
     not_before: Instant,
     abandoned: Vec<(Instant, Wire)>,
     began: Instant,
+    /// What is kept in case the node is lost.
+    talk: Talk,
+    /// The node of the link before wants to be left alone.
+    leave: bool,
 }
 
 /// Why a keeper's work ends.
@@ -97,6 +103,8 @@ impl Keeping {
             not_before: now,
             abandoned: Vec::new(),
             began: now,
+            talk: Talk::default(),
+            leave: false,
         }
     }
 
@@ -128,7 +136,8 @@ impl Keeping {
         let due = self.due();
         tokio::select! {
             biased; // orders are few and must not wait behind a flood of frames
-            order = self.orders.recv() => match order {
+            // With so much on its way that more could not be told apart, no more is taken.
+            order = self.orders.recv(), if !self.talk.is_full() => match order {
                 None => Err(Stop::Dropped),
                 Some(Order::Say(event)) => self.said(&event).await,
                 Some(Order::Cut(how)) => self.cut(how).await,
@@ -138,12 +147,15 @@ impl Keeping {
                     Ok(())
                 }
                 Some(Order::Offer(id, file)) => {
-                    self.client.carrying.offer(id.clone(), file.bytes.clone());
-                    self.said(&ClientEvent::Offer(file.offer(id))).await
+                    let offer = file.offer(id);
+                    self.client.carrying.offer(offer.clone(), file.bytes.clone());
+                    self.said(&ClientEvent::Offer(offer)).await
                 }
                 Some(Order::Accept(id)) => {
-                    self.client.carrying.accept(&id);
-                    self.said(&ClientEvent::Accept(About { transfer: id })).await
+                    if self.client.carrying.accept(&id) {
+                        self.said(&ClientEvent::Accept(About { transfer: id })).await?;
+                    }
+                    Ok(())
                 }
                 Some(Order::Reject(id)) => {
                     self.client.carrying.forget(&id);
@@ -157,7 +169,7 @@ impl Keeping {
             opened = async { self.opening.as_mut().expect("looked at below").await }, if self.opening.is_some() => {
                 self.opening = None;
                 match opened {
-                    Ok((wire, door)) => self.adopt(wire, door).await,
+                    Ok(opened) => self.adopt(opened).await,
                     Err(error) => self.failed(&error).await,
                 }
             }
@@ -221,7 +233,7 @@ impl Keeping {
             // Another door first: what is silent is more likely the path than the server.
             let mut doors = self.habits.doors.clone();
             doors.sort_by_key(|door| *door == self.door);
-            self.opening = Some(Box::pin(race(self.client.target.clone(), doors, Duration::ZERO)));
+            self.opening = Some(self.open(doors, Duration::ZERO, false));
         }
         if self.ack_at.is_some_and(|at| at <= now) {
             self.ack_at = None;
@@ -236,7 +248,8 @@ impl Keeping {
             self.look_back_at = self.habits.look_back.map(|wait| now + wait);
             if self.opening.is_none() {
                 let preferred = vec![self.habits.doors[0]];
-                self.opening = Some(Box::pin(race(self.client.target.clone(), preferred, Duration::ZERO)));
+                let here = open(self.client.target.clone(), None, preferred, Duration::ZERO, false);
+                self.opening = Some(Box::pin(here));
             }
         }
         Ok(())
@@ -250,6 +263,11 @@ impl Keeping {
     }
 
     async fn said(&mut self, event: &ClientEvent) -> Result<(), Stop> {
+        self.talk.say(event);
+        self.send(event).await
+    }
+
+    async fn send(&mut self, event: &ClientEvent) -> Result<(), Stop> {
         if !self.linked {
             let event = Encoded::from(event);
             if event.lane == Lane::Reliable {
@@ -303,19 +321,26 @@ impl Keeping {
                         let trip = Duration::try_from_secs_f64((now - t) / 1000.0).unwrap_or_default();
                         self.tell(News::RoundTrip(trip)).await
                     }
-                    Some(ServerEvent::Complete(complete)) => match self.client.collect(&complete) {
-                        Some((offered, bytes)) => self.tell(News::Received(Box::new(offered), bytes)).await,
-                        None => self.tell(News::Heard(ServerEvent::Complete(complete))).await,
-                    },
-                    Some(event) => self.tell(News::Heard(event)).await,
+                    Some(ServerEvent::Complete(complete)) => {
+                        let had = self.client.carrying.had(&complete.transfer);
+                        match self.client.collect(&complete) {
+                            Some(_) if had => Ok(()),
+                            Some((offered, bytes)) => self.tell(News::Received(Box::new(offered), bytes)).await,
+                            None => self.tell(News::Heard(ServerEvent::Complete(complete))).await,
+                        }
+                    }
+                    Some(event) => {
+                        let fresh = self.talk.hear(&event);
+                        match event {
+                            ServerEvent::Message(message) if !fresh => self.tell(News::Repeated(message.id)).await,
+                            event => self.tell(News::Heard(event)).await,
+                        }
+                    }
                     None => Ok(()),
                 }
             }
             Err(error @ (Error::Gap(..) | Error::Frame(_))) => Err(Stop::Over(error)),
-            Err(Error::Closing(closing)) if closing.reconnect => {
-                let wait = Duration::from_millis(closing.retry_after_ms.unwrap_or(0));
-                self.parted(closing.message, wait).await
-            }
+            Err(Error::Closing(closing)) if closing.reconnect => self.refused(closing).await,
             Err(error @ Error::Closing(_)) => Err(Stop::Over(error)),
             Err(error) => self.lost(&error.to_string()).await,
         }
@@ -353,13 +378,28 @@ impl Keeping {
         }
         self.ack_at = None;
         self.look_back_at = None;
-        let wait = at_least.max(self.backoff());
-        self.reach(wait);
+        let wait = self.backoff();
+        // The server knows best when, and has its own jitter.
+        self.reach(if at_least.is_zero() { wait } else { at_least.max(wait.min(2 * at_least)) });
         self.tell(News::Unlinked { why }).await
     }
 
+    /// The server asks to come back later, and perhaps to another node.
+    async fn refused(&mut self, closing: Closing) -> Result<(), Stop> {
+        if let Some(nodes) = &mut self.habits.nodes {
+            nodes.turn();
+            self.leave = true;
+        }
+        self.parted(closing.message, Duration::from_millis(closing.retry_after_ms.unwrap_or(0))).await
+    }
+
     fn reach(&mut self, wait: Duration) {
-        self.opening = Some(Box::pin(race(self.client.target.clone(), self.habits.doors.clone(), wait)));
+        let leave = std::mem::take(&mut self.leave);
+        self.opening = Some(self.open(self.habits.doors.clone(), wait, leave));
+    }
+
+    fn open(&self, doors: Vec<Door>, wait: Duration, leave: bool) -> Opening {
+        Box::pin(open(self.client.target.clone(), self.habits.nodes.clone(), doors, wait, leave))
     }
 
     fn backoff(&mut self) -> Duration {
@@ -379,17 +419,19 @@ impl Keeping {
     }
 
     /// The session goes on over a link that is open now.
-    async fn adopt(&mut self, wire: Wire, door: Door) -> Result<(), Stop> {
+    async fn adopt(&mut self, opened: Opened) -> Result<(), Stop> {
+        let Opened { wire, door, target, nodes } = opened;
+        self.client.target = target;
+        if nodes.is_some() {
+            self.habits.nodes = nodes;
+        }
         let greeted = timeout(OPEN_DEADLINE, self.client.go_on(wire)).await;
         match greeted {
             Ok(Ok(())) => {}
             Ok(Err(Error::Closing(closing))) if !closing.reconnect => return Err(Stop::Over(Error::Closing(closing))),
             // Refused for now, beside a link that may be alive.
             Ok(Err(error @ Error::Closing(_))) if self.linked => return self.failed(&error).await,
-            Ok(Err(Error::Closing(closing))) => {
-                let wait = Duration::from_millis(closing.retry_after_ms.unwrap_or(0));
-                return self.parted(closing.message, wait).await;
-            }
+            Ok(Err(Error::Closing(closing))) => return self.refused(closing).await,
             Ok(Err(error @ Error::Gap(..))) => return Err(Stop::Over(error)),
             // The hello may have been taken: then the link of the moment is closed as superseded,
             // which is no refusal of the session.
@@ -406,10 +448,29 @@ impl Keeping {
         let away = self.habits.doors.first() != Some(&door);
         self.look_back_at = self.habits.look_back.filter(|_| away).map(|wait| now + wait);
         if !self.client.established().resumed {
-            let lost = self.client.established().lost;
-            self.tell(News::Anew(lost)).await?;
+            self.begun_anew().await?;
         }
         self.tell(News::Linked { door, was: Some(was), gap }).await
+    }
+
+    /// A new session has begun, perhaps in the conversation of the one before.
+    async fn begun_anew(&mut self) -> Result<(), Stop> {
+        let established = self.client.established().clone();
+        let (went, says) = self.talk.lost(&established);
+        match went {
+            Went::On => self.tell(News::GoesOn).await?,
+            Went::Anew(matched) => {
+                self.client.carrying.clear();
+                self.tell(News::Anew(established.lost)).await?;
+                if let Some(matched) = matched {
+                    self.tell(News::Heard(ServerEvent::Matched(*matched))).await?;
+                }
+            }
+        }
+        for event in &says {
+            self.send(event).await?;
+        }
+        Ok(())
     }
 
     async fn tell(&mut self, news: News) -> Result<(), Stop> {

@@ -11,10 +11,14 @@
 mod carrying;
 mod keeper;
 mod keeping;
+#[cfg(test)]
+mod keeping_tests;
+mod nodes;
 mod pace;
 mod race;
 mod rest;
 mod streams;
+mod talk;
 mod wire;
 
 use std::time::Duration;
@@ -26,6 +30,7 @@ use tokio::time::{Instant, timeout_at};
 use self::carrying::{Carrying, Next};
 pub use self::carrying::{File, sha256};
 pub use self::keeper::{Cut, Habits, Keeper, News};
+pub use self::nodes::{Nodes, addresses};
 pub use self::rest::{Account, Rest};
 pub use self::wire::{Ended, Heard, Server, Target, Wire};
 use crate::hub::Door;
@@ -207,8 +212,9 @@ impl Client {
     /// The link is gone; the offer is made again after [`resume`](Self::resume).
     pub async fn offer(&mut self, id: &str, file: &File) -> Result<(), Error> {
         let id = TransferId::new(id).expect("an id has 1 to 64 characters");
-        self.carrying.offer(id.clone(), file.bytes.clone());
-        self.send(&ClientEvent::Offer(file.offer(id))).await
+        let offer = file.offer(id);
+        self.carrying.offer(offer.clone(), file.bytes.clone());
+        self.send(&ClientEvent::Offer(offer)).await
     }
 
     /// Wants a file that the partner has offered.
@@ -216,8 +222,10 @@ impl Client {
     /// # Errors
     /// The link is gone; it is said again after [`resume`](Self::resume).
     pub async fn accept(&mut self, id: &TransferId) -> Result<(), Error> {
-        self.carrying.accept(id);
-        self.send(&ClientEvent::Accept(About { transfer: id.clone() })).await
+        if self.carrying.accept(id) {
+            self.send(&ClientEvent::Accept(About { transfer: id.clone() })).await?;
+        }
+        Ok(())
     }
 
     /// Does not want a file, one's own or the partner's, any more.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::gaps::Gaps;
+
 /// One direction. Messages have numbers from 0, in the order in which they were said.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -15,6 +17,9 @@ pub struct Ledger {
     told_count: usize,
     /// The next to come, if order holds.
     next: usize,
+    /// Since when something is said and nothing came back.
+    waiting: Option<Duration>,
+    gaps: Gaps,
     broken: Broken,
 }
 
@@ -75,6 +80,7 @@ impl Broken {
 impl Ledger {
     /// Notes that a message is being said; yields its number.
     pub fn say(&mut self, now: Duration) -> usize {
+        self.waiting.get_or_insert(now);
         self.said.push(now);
         self.heard.push(false);
         self.told.push(false);
@@ -110,6 +116,10 @@ impl Ledger {
             return None;
         }
         self.told_count += 1;
+        let open = self.told_count < self.said.len();
+        if let Some(since) = std::mem::replace(&mut self.waiting, open.then_some(now)) {
+            self.gaps.note(now.saturating_sub(since));
+        }
         Some(now.saturating_sub(said))
     }
 
@@ -128,9 +138,31 @@ impl Ledger {
         self.heard_count == self.said.len() && self.told_count == self.said.len()
     }
 
+    /// This one came a second time, and the partner's client dropped it. `excused`: a node was lost, which may
+    /// have swallowed the word that it was delivered; yields whether that is so.
+    pub fn repeat(&mut self, number: usize, excused: bool) -> bool {
+        let excused = excused && self.heard.get(number) == Some(&true);
+        self.broken.doubled += usize::from(!excused);
+        excused
+    }
+
+    /// How long its sender waited for answers, up to now.
+    pub fn gaps(&self, now: Duration) -> Gaps {
+        let mut gaps = self.gaps.clone();
+        if let Some(since) = self.waiting {
+            gaps.note(now.saturating_sub(since));
+        }
+        gaps
+    }
+
     /// A session or talk ended that should have gone on.
     pub fn note_end(&mut self) {
         self.broken.ended += 1;
+    }
+
+    /// Whether one has.
+    pub fn has_ended(&self) -> bool {
+        self.broken.ended > 0
     }
 
     /// What was broken so far; what is not settled by now counts as lost.
@@ -166,6 +198,39 @@ mod tests {
         }
         assert!(ledger.is_settled());
         assert_eq!(ledger.close(), Broken::default());
+    }
+
+    #[test]
+    fn only_a_lost_node_excuses_what_comes_again_and_only_if_it_is_dropped() {
+        let mut ledger = ledger(2);
+        ledger.hear(0, NOW);
+        assert!(ledger.repeat(0, true));
+        assert_eq!(ledger.close().doubled, 0);
+        assert!(!ledger.repeat(0, false), "nothing excuses it");
+        assert!(!ledger.repeat(1, true), "it was dropped and never heard");
+        assert!(!ledger.repeat(9, true), "it was never said");
+        ledger.hear(0, NOW); // it got through
+        assert_eq!(ledger.close().doubled, 4);
+        assert!(!ledger.has_ended());
+        ledger.note_end();
+        assert!(ledger.has_ended());
+    }
+
+    #[test]
+    fn a_gap_is_the_time_in_which_something_was_said_and_nothing_came_back() {
+        let at = Duration::from_millis;
+        let mut ledger = Ledger::default();
+        ledger.say(at(1_000));
+        ledger.say(at(1_500));
+        assert_eq!(ledger.gaps(at(1_700)).longest(), at(700), "one that is not over counts too");
+        ledger.tell(0, at(2_000)); // 1 s after the first was said
+        ledger.tell(1, at(2_300)); // 0.3 s after the answer before
+        assert_eq!(ledger.gaps(at(9_000)).longest(), at(1_000), "whoever says nothing waits for nothing");
+        ledger.say(at(9_000));
+        ledger.tell(2, at(13_000));
+        let gaps = ledger.gaps(at(20_000));
+        assert_eq!(gaps.longest(), at(4_000));
+        assert_eq!(gaps.classes().iter().map(|class| class.count).sum::<usize>(), 3);
     }
 
     #[test]

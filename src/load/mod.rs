@@ -7,6 +7,7 @@
 //! Must not know: the server's parts. It is a client, and speaks through `client`.
 
 mod files;
+mod gaps;
 mod ledger;
 mod memory;
 pub mod network;
@@ -15,6 +16,7 @@ mod report;
 mod run;
 
 pub use self::files::{Files, Plan, content};
+pub use self::gaps::{Class, Gaps};
 pub use self::ledger::{Broken, Ledger};
 pub use self::report::{Quantiles, Report, Times};
 pub use self::run::{Error, run};
@@ -27,9 +29,19 @@ use clap::{Args, ValueEnum};
 /// What `duologue load` is asked for.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// The server.
-    #[arg(default_value = "http://localhost:3001")]
-    pub server: String,
+    /// The server, or one of its nodes.
+    #[arg(id = "address", value_name = "SERVER")]
+    pub server: Option<String>,
+    /// Another node of the same service; may be given again and again. People come in by all of them, and go
+    /// to the next when one is away. Without any: http://localhost:3001.
+    #[arg(long = "server", value_name = "SERVER")]
+    pub servers: Vec<String>,
+    /// The two of each pair come in by different nodes.
+    #[arg(long)]
+    pub spread: bool,
+    /// Fails if anyone waited longer than this for an answer, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub max_gap: Option<f64>,
     /// Pairs of people.
     #[arg(long, default_value_t = 50)]
     pub pairs: usize,
@@ -72,6 +84,13 @@ pub struct Options {
     pub json: bool,
 }
 
+impl Options {
+    /// The nodes, of which there is at least one.
+    pub fn servers(&self) -> Vec<String> {
+        crate::client::addresses(self.server.as_ref(), &self.servers)
+    }
+}
+
 /// By which doors the pairs come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Doors {
@@ -88,4 +107,31 @@ pub enum Doors {
 /// A time that was given in seconds.
 fn seconds(given: f64) -> Duration {
     Duration::try_from_secs_f64(given).unwrap_or(Duration::from_secs(365 * 24 * 3600))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn nodes_are_named_one_by_one_and_there_is_always_one() {
+        let servers = |line: &[&str]| Line::try_parse_from(line).map(|line| line.options.servers());
+        assert_eq!(servers(&["load"]).unwrap(), ["http://localhost:3001"]);
+        assert_eq!(servers(&["load", "http://a"]).unwrap(), ["http://a"]);
+        let line = ["load", "--server", "http://a", "--server", "http://b", "--spread", "--max-gap", "5"];
+        assert_eq!(servers(&line).unwrap(), ["http://a", "http://b"]);
+        assert_eq!(
+            servers(&["load", "http://a", "--server", "http://b", "--server", "http://a"]).unwrap(),
+            ["http://a", "http://b"]
+        );
+        assert!(servers(&["load", "--max-gap"]).is_err());
+    }
 }

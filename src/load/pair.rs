@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::files::Files;
+use super::gaps::Gaps;
 use super::ledger::{Broken, Ledger};
 use crate::client::{Error, File, Habits, Keeper, News, Target};
 use crate::hub::Door;
@@ -55,6 +56,10 @@ pub struct Story {
     pub gaps: Vec<Duration>,
     /// Moves without a gap.
     pub moves: usize,
+    /// Nodes lost with the session, after which the talk went on.
+    pub nodes: usize,
+    /// Messages that came again after that, and were dropped.
+    pub repeated: usize,
     /// What it heard of its partner's link.
     pub statuses: Vec<Presence>,
     /// The last round trip.
@@ -76,6 +81,10 @@ pub enum Measured {
     Moved,
     /// A link was lost.
     Lost,
+    /// A node was lost, and the talk goes on.
+    WentOn,
+    /// A message came again after that, and was dropped.
+    Repeated,
     /// Nothing of these.
     Nothing,
 }
@@ -174,11 +183,15 @@ impl Pair {
                 let told = self.sides[side].ledger.tell(number, now);
                 return Ok(told.map_or(Measured::Nothing, Measured::Told));
             }
+            News::GoesOn => {
+                self.sides[side].story.nodes += 1;
+                return Ok(Measured::WentOn);
+            }
+            News::Repeated(id) => return Ok(self.repeated(side, id.as_str())),
             News::Heard(ServerEvent::Status(status)) => self.sides[side].story.statuses.push(status.status),
             News::Heard(ServerEvent::Unmatched(_)) | News::Anew(_) => self.sides[side].ledger.note_end(),
             // Said before the end of the talk was heard.
-            News::Heard(ServerEvent::Error(Refusal { code: ErrorCode::NoConversation, .. }))
-                if self.broken().ended > 0 => {}
+            News::Heard(ServerEvent::Error(Refusal { code: ErrorCode::NoConversation, .. })) if self.is_over() => {}
             News::Heard(ServerEvent::Error(refusal)) => {
                 return Err(Error::Connect(format!("the server refused: {}", refusal.message)));
             }
@@ -207,6 +220,17 @@ impl Pair {
         Ok(Measured::Nothing)
     }
 
+    /// Only what a lost node may have swallowed the word of may come again.
+    fn repeated(&mut self, side: usize, id: &str) -> Measured {
+        let excused = self.sides.iter().any(|side| side.story.nodes > 0);
+        let number = number(id, 1 - side).unwrap_or(usize::MAX);
+        if !self.sides[1 - side].ledger.repeat(number, excused) {
+            return Measured::Nothing;
+        }
+        self.sides[side].story.repeated += 1;
+        Measured::Repeated
+    }
+
     fn file(&mut self, side: usize, event: &ServerEvent) {
         match event {
             ServerEvent::Offer(offered) => drop(self.sides[side].keeper.accept(offered.transfer.clone())),
@@ -227,11 +251,11 @@ impl Pair {
     /// The session cannot go on.
     pub async fn settle(&mut self, wait: Duration) -> Result<bool, Error> {
         let deadline = Instant::now() + wait;
-        while !self.is_settled() {
+        while !self.is_settled() && !self.is_over() {
             let Ok((side, news)) = timeout_at(deadline, self.news()).await else { return Ok(false) };
             self.take(side, news)?;
         }
-        Ok(true)
+        Ok(self.is_settled())
     }
 
     /// Both are silent, and take news, for so long.
@@ -279,11 +303,27 @@ impl Pair {
         self.sides.iter().map(|side| side.ledger.heard()).sum()
     }
 
-    /// What was broken, if nothing more is to come.
+    /// Whether the conversation has ended, though neither left.
+    pub fn is_over(&self) -> bool {
+        self.sides.iter().any(|side| side.ledger.has_ended())
+    }
+
+    /// What was broken, if nothing more is to come. Where the conversation was lost that is what is counted,
+    /// and not each message that was on its way.
     pub fn broken(&self) -> Broken {
         let mut broken = self.files.close();
         self.sides.iter().for_each(|side| broken.add(&side.ledger.close()));
+        if self.is_over() {
+            (broken.lost, broken.untold) = (0, 0);
+        }
         broken
+    }
+
+    /// How long the two waited for answers.
+    pub fn gaps(&self) -> Gaps {
+        let mut gaps = Gaps::default();
+        self.sides.iter().for_each(|side| gaps.add(&side.ledger.gaps(self.began.elapsed())));
+        gaps
     }
 
     /// This side's keeper.

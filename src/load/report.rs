@@ -6,13 +6,14 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::gaps::Class;
 use super::ledger::Broken;
 
 /// Longest time that is told apart, in microseconds: ten minutes.
 const LONGEST: u64 = 600_000_000;
 
 /// The end of a run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// Pairs that met.
@@ -40,6 +41,19 @@ pub struct Report {
     pub moves: usize,
     /// From a link lost to the session on the next one.
     pub without_link: Quantiles,
+    /// Conversations that ended though neither left.
+    pub conversations_lost: usize,
+    /// How often a side's node was lost and the conversation went on at another.
+    pub nodes_lost: usize,
+    /// Messages that came again after that, and were dropped by their ids.
+    pub repeated: usize,
+    /// For each pair the longest time in which something was said and nothing came back.
+    pub longest_gap: Quantiles,
+    /// All such times, by their length.
+    pub gaps: Vec<Class>,
+    /// What was allowed, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_gap_ms: Option<f64>,
     /// Resident bytes of the server at the end, if it runs here; and before the first session.
     pub server_bytes: Option<u64>,
     /// (before)
@@ -51,9 +65,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether every promise was kept.
+    /// Whether every promise was kept, and nobody waited longer than was allowed.
     pub fn is_kept(&self) -> bool {
-        self.broken.total() == 0 && self.failures.is_empty()
+        let in_time = self.max_gap_ms.is_none_or(|most| self.longest_gap.max <= most);
+        self.broken.total() == 0 && self.conversations_lost == 0 && self.failures.is_empty() && in_time
     }
 }
 
@@ -149,6 +164,21 @@ impl fmt::Display for Report {
         }
         writeln!(f, "links          {} lost, {} moves without a gap", self.links_lost, self.moves)?;
         writeln!(f, "without link   {}", self.without_link)?;
+        let Self { conversations_lost, nodes_lost, repeated, .. } = self;
+        writeln!(
+            f,
+            "conversations  {conversations_lost} lost; {nodes_lost} times a side's node was lost and they went on, \
+             {repeated} messages came again and were dropped"
+        )?;
+        let allowed = self.max_gap_ms.map_or_else(String::new, |most| format!("   allowed {most:.0} ms"));
+        writeln!(f, "longest gap    {}{allowed}", self.longest_gap)?;
+        let classes = self.gaps.iter().filter(|class| class.count > 0);
+        let classes: Vec<_> = classes
+            .map(|Class { up_to_ms, count }| {
+                up_to_ms.map_or_else(|| format!("longer: {count}"), |most| format!("to {most} ms: {count}"))
+            })
+            .collect();
+        writeln!(f, "gaps           {}", if classes.is_empty() { "none".to_owned() } else { classes.join("   ") })?;
         if let Some(bytes) = self.server_bytes {
             let before = self.server_bytes_before.map_or(0.0, mib);
             let each = self.server_bytes_before.map(|before| bytes.saturating_sub(before) as f64 / 1024.0);
@@ -177,6 +207,16 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_fails_by_a_lost_conversation_and_by_a_gap_over_what_is_allowed() {
+        let longest_gap = Quantiles { count: 1, max: 5_001.0, ..Quantiles::default() };
+        let run = Report { longest_gap, ..Report::default() };
+        assert!(run.is_kept(), "nothing was asked for");
+        assert!(!Report { max_gap_ms: Some(5_000.0), ..run.clone() }.is_kept());
+        assert!(Report { max_gap_ms: Some(6_000.0), ..run.clone() }.is_kept());
+        assert!(!Report { conversations_lost: 1, ..run }.is_kept());
+    }
 
     #[test]
     fn quantiles_are_of_what_was_noted() {

@@ -8,16 +8,17 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Barrier;
-use tokio::time::{Instant, interval, sleep, sleep_until};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout_at};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use super::gaps::Gaps;
 use super::ledger::Broken;
 use super::memory::resident;
 use super::network::{Network, Weather};
 use super::pair::{Measured, Pair, Party};
 use super::report::{FilesReport, Report, Times};
 use super::{Doors, Options, Plan, content, seconds};
-use crate::client::{self, Cut, Habits, Rest, Target};
+use crate::client::{self, Cut, Habits, Nodes, Target};
 use crate::hub::Door;
 
 /// How long people may take to come to rest after the last message: longer than any fault lasts.
@@ -94,6 +95,9 @@ struct Tally {
     moves: AtomicUsize,
     files_sent: AtomicUsize,
     file_bytes: AtomicUsize,
+    over: AtomicUsize,
+    went_on: AtomicUsize,
+    repeated: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -104,6 +108,9 @@ struct AllTimes {
     last: Option<Instant>,
     told: Times,
     gap: Times,
+    /// Of each pair the longest wait for an answer; and all waits.
+    longest: Times,
+    gaps: Gaps,
 }
 
 impl Tally {
@@ -127,8 +134,22 @@ impl Tally {
             Measured::Gap(time) => self.times().gap.note(time),
             Measured::Moved => drop(self.moves.fetch_add(1, Ordering::Relaxed)),
             Measured::Lost => drop(self.lost.fetch_add(1, Ordering::Relaxed)),
+            Measured::WentOn => drop(self.went_on.fetch_add(1, Ordering::Relaxed)),
+            Measured::Repeated => drop(self.repeated.fetch_add(1, Ordering::Relaxed)),
             Measured::Nothing => {}
         }
+    }
+
+    /// What a pair comes to that will say nothing more.
+    fn close(&self, pair: &Pair) {
+        self.over.fetch_add(usize::from(pair.is_over()), Ordering::Relaxed);
+        let gaps = pair.gaps();
+        let mut times = self.times();
+        // Whoever said nothing waited for nothing.
+        if pair.heard() > 0 || !gaps.longest().is_zero() {
+            times.longest.note(gaps.longest());
+        }
+        times.gaps.add(&gaps);
     }
 }
 
@@ -137,12 +158,13 @@ impl Tally {
 /// # Errors
 /// It could not be begun. Promises that were broken are in the report.
 pub async fn run(options: &Options) -> Result<Report, Error> {
-    let server = |source| Error::Server { address: options.server.clone(), source };
-    let rest = Rest::at(&options.server).await.map_err(server)?;
-    let target = rest.target().await.map_err(server)?;
-    let tokens = tokens(options, &rest).await?;
-    allowed(options, &target, &tokens[0]).await?;
-    let before = resident(rest.address());
+    let server = |source| Error::Server { address: options.servers().join(", "), source };
+    let nodes = Nodes::at(&options.servers()).await.map_err(server)?;
+    let targets = targets(&nodes).await.map_err(server)?;
+    let tokens = tokens(options, &nodes).await?;
+    allowed(options, &targets[0], &tokens[0]).await?;
+    let address = nodes.all()[0].address();
+    let before = resident(address);
 
     let tally = Arc::new(Tally::default());
     let tasks = TaskTracker::new();
@@ -155,7 +177,8 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
             let one = Couple {
                 index,
                 options: options.clone(),
-                target: target.clone(),
+                nodes: nodes.clone(),
+                targets: targets.clone(),
                 tokens: [tokens[2 * index].clone(), tokens[2 * index + 1].clone()],
                 dice: StdRng::seed_from_u64(options.seed.wrapping_mul(1_000_003).wrapping_add(index as u64)),
                 networks: Vec::new(),
@@ -172,7 +195,7 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     let mut failures = Vec::new();
     let mut at_work = None;
     sleep(seconds(options.duration).saturating_sub(Duration::from_millis(200))).await;
-    if let Some(bytes) = resident(rest.address()) {
+    if let Some(bytes) = resident(address) {
         at_work = Some(bytes);
     }
     for pair in pairs {
@@ -211,6 +234,12 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
         links_lost: count(&tally.lost),
         moves: count(&tally.moves),
         without_link: times.gap.quantiles(),
+        conversations_lost: count(&tally.over),
+        nodes_lost: count(&tally.went_on),
+        repeated: count(&tally.repeated),
+        longest_gap: times.longest.quantiles(),
+        gaps: times.gaps.classes(),
+        max_gap_ms: options.max_gap.map(|most| most * 1000.0),
         server_bytes: at_work,
         server_bytes_before: before,
         broken,
@@ -218,7 +247,16 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     })
 }
 
-async fn tokens(options: &Options, rest: &Rest) -> Result<Vec<String>, Error> {
+/// Where the doors of each node are. One that is away for now may be back later: its people begin elsewhere.
+async fn targets(nodes: &Nodes) -> Result<Vec<Target>, client::Error> {
+    let mut targets = Vec::new();
+    for number in 0..nodes.all().len() {
+        targets.push(nodes.beginning(number).target().await?);
+    }
+    Ok(targets)
+}
+
+async fn tokens(options: &Options, nodes: &Nodes) -> Result<Vec<String>, Error> {
     let needed = 2 * options.pairs.max(1);
     if let Some(file) = &options.tokens {
         let wrong = |why: String| Error::Tokens(format!("{} cannot be used: {why}", file.display()));
@@ -233,9 +271,9 @@ async fn tokens(options: &Options, rest: &Rest) -> Result<Vec<String>, Error> {
     }
     let mut tokens = Vec::with_capacity(needed);
     for _ in 0..needed {
-        let guest = rest.guest().await;
+        let guest = nodes.guest().await;
         let guest = guest.map_err(|source| {
-            let address = options.server.clone();
+            let address = options.servers().join(", ");
             match &source {
                 client::Error::Refused { code, .. } if code == "too-fast" => Error::Guests { address, source, needed },
                 _ => Error::Server { address, source },
@@ -249,7 +287,7 @@ async fn tokens(options: &Options, rest: &Rest) -> Result<Vec<String>, Error> {
 /// Whether the server lets people talk so fast.
 async fn allowed(options: &Options, target: &Target, token: &str) -> Result<(), Error> {
     let first = client::Keeper::start(target, token, None, Habits::new(&[Door::WebSocket])).await;
-    let first = first.map_err(|source| Error::Server { address: options.server.clone(), source })?;
+    let first = first.map_err(|source| Error::Server { address: options.servers().join(", "), source })?;
     let limits = &first.established().limits;
     let Plan { count: files, size } = options.files.unwrap_or(Plan { count: 0, size: 0 });
     if size as u64 > limits.file_bytes {
@@ -294,7 +332,9 @@ async fn live_line(tally: Arc<Tally>, began: Instant, options: Options) {
 struct Couple {
     index: usize,
     options: Options,
-    target: Target,
+    nodes: Nodes,
+    /// Of each node.
+    targets: Vec<Target>,
     tokens: [String; 2],
     dice: StdRng,
     /// Networks of those whose UDP is blocked now and then.
@@ -323,7 +363,7 @@ impl Couple {
         // Whatever was blocked is open again: what is said must arrive now.
         self.networks.iter().for_each(|network| network.udp(Weather::default()));
         let deadline = Instant::now() + REST;
-        while !pair.is_settled() {
+        while !pair.is_settled() && !pair.is_over() {
             let (side, news) = tokio::select! {
                 news = pair.news() => news,
                 () = sleep_until(deadline) => break,
@@ -331,7 +371,11 @@ impl Couple {
             tally.note(pair.take(side, news)?);
         }
         // Whatever came twice or too much comes by now.
-        pair.listen(Duration::from_millis(500)).await?;
+        let end = Instant::now() + Duration::from_millis(500);
+        while let Ok((side, news)) = timeout_at(end, pair.news()).await {
+            tally.note(pair.take(side, news)?);
+        }
+        tally.close(&pair);
         let broken = pair.broken();
         pair.part().await;
         Ok(broken)
@@ -345,15 +389,18 @@ impl Couple {
             (Doors::Crossed | Doors::Mix, _) => [Door::WebTransport, Door::WebSocket],
         };
         let mut parties = Vec::with_capacity(2);
-        for (door, token) in doors.into_iter().zip(tokens) {
-            let mut habits = Habits::new(&[door]);
-            let mut target = self.target.clone();
+        for (side, (door, token)) in doors.into_iter().zip(tokens).enumerate() {
+            let at = self.index + if self.options.spread { side } else { 0 };
+            let mut target = self.targets[at % self.targets.len()].clone();
+            // With one address there is nowhere else to go.
+            let nodes = (self.targets.len() > 1).then(|| self.nodes.beginning(at));
+            let mut habits = Habits { nodes, ..Habits::new(&[door]) };
             if door == Door::WebTransport && self.dice.random_bool(self.options.block_udp.clamp(0.0, 1.0)) {
                 let failed = |error: std::io::Error| client::Error::Connect(error.to_string());
                 let network = Network::before(&target, self.dice.random()).await.map_err(failed)?;
                 target = network.target(&target);
                 self.networks.push(network);
-                habits = Habits { look_back: Some(LOOK_BACK), ..Habits::new(&[door, Door::WebSocket]) };
+                habits = Habits { look_back: Some(LOOK_BACK), doors: vec![door, Door::WebSocket], ..habits };
             }
             parties.push(Party { target, token, habits });
         }
@@ -390,7 +437,8 @@ impl Couple {
                 }
             }
             let now = Instant::now();
-            if now >= end {
+            // Who is alone has nobody to talk to.
+            if now >= end || pair.is_over() {
                 return Ok(());
             }
             for side in 0..2 {

@@ -21,7 +21,7 @@ use tokio::time::{Duration, timeout};
 
 use self::files::Files;
 use self::room::{Order, Room, clean, list};
-use crate::client::{self, Cut, Habits, Keeper, News, Rest};
+use crate::client::{self, Cut, Habits, Keeper, News, Nodes};
 use crate::hub::Door;
 use crate::protocol::{ClientEvent, Nothing, ServerEvent, Wish};
 
@@ -33,9 +33,12 @@ const TYPED_AHEAD: usize = 16;
 /// What `duologue chat` is asked for.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// The server.
-    #[arg(default_value = "http://localhost:3001")]
-    pub server: String,
+    /// The server, or one of its nodes. Without any: http://localhost:3001.
+    #[arg(id = "address", value_name = "SERVER")]
+    pub server: Option<String>,
+    /// Another node of the same service, to go to when one is away; may be given again and again.
+    #[arg(long = "server", value_name = "SERVER")]
+    pub servers: Vec<String>,
     /// Log in with this address; the password is asked for. Without it you come as a guest.
     #[arg(long)]
     pub email: Option<String>,
@@ -91,25 +94,28 @@ pub enum Error {
 /// # Errors
 /// It could not begin, or the server ended it.
 pub async fn run(options: &Options) -> Result<(), Error> {
-    let server = |source| Error::Server { server: options.server.clone(), source };
+    let servers = client::addresses(options.server.as_ref(), &options.servers);
+    let server = |source| Error::Server { server: servers.join(", "), source };
     if let Some(folder) = options.accept.as_ref().filter(|folder| !folder.is_dir()) {
         return Err(Error::Folder(folder.display().to_string()));
     }
     let password = options.email.as_ref().map(|_| rpassword::prompt_password("Password: ")).transpose();
     let password = password.map_err(|error| Error::Terminal(error.to_string()))?;
-    let rest = Rest::at(&options.server).await.map_err(server)?;
+    let mut nodes = Nodes::at(&servers).await.map_err(server)?;
     let account = match (&options.email, password) {
-        (Some(email), Some(password)) => rest.login(email, &password).await,
-        _ => rest.guest().await,
+        (Some(email), Some(password)) => nodes.login(email, &password).await,
+        _ => nodes.guest().await,
     };
     let account = account.map_err(server)?;
-    let target = rest.target().await.map_err(server)?;
+    let target = nodes.target().await.map_err(server)?;
+    let several = (servers.len() > 1).then_some(nodes);
     let doors = match options.door {
         Some(DoorName::Webtransport) => vec![Door::WebTransport],
         Some(DoorName::Websocket) => vec![Door::WebSocket],
         None => vec![Door::WebTransport, Door::WebSocket],
     };
-    let keeper = Keeper::start(&target, &account.token, None, Habits::new(&doors)).await.map_err(server)?;
+    let habits = Habits { nodes: several, ..Habits::new(&doors) };
+    let keeper = Keeper::start(&target, &account.token, None, habits).await.map_err(server)?;
     let wish = Wish { interests: list(&options.interests), languages: list(&options.languages), ..Wish::default() };
     let files = Files::new(keeper.established().session, options.accept.clone());
     let room = Room::new(&account.user.username, doors, keeper.first_door(), wish, files);

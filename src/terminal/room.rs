@@ -213,6 +213,8 @@ impl Room {
                 self.looking = false;
                 self.on_the_way = 0;
             }
+            News::GoesOn => lines.push("* Back. Your conversation goes on.".to_owned()),
+            News::Repeated(_) => {}
             News::Over(error) => return Err(clean(&error.to_string())),
         }
         Ok(lines.into_iter().map(Order::Show).collect())

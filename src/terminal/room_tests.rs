@@ -96,6 +96,9 @@ fn the_links_life_is_shown() {
     let moved = News::Linked { door: Door::WebSocket, was: Some(Door::WebTransport), gap: Duration::ZERO };
     assert_eq!(news(&mut room, moved), ["* Moved to WebSocket. Nothing is lost."]);
     meet(&mut room, "Ben");
+    let before = room.prompt();
+    assert_eq!(news(&mut room, News::GoesOn), ["* Back. Your conversation goes on."]);
+    assert_eq!(room.prompt(), before);
     assert_eq!(news(&mut room, News::Anew(Some(Lost::Expired))).len(), 1);
     assert_eq!(room.prompt(), "[WebSocket] nobody > ");
     assert!(matches!(&room.typed("/door websocket")[..], [Order::Doors(doors)] if doors[..] == [Door::WebSocket]));
