@@ -61,9 +61,6 @@ pub enum Doing {
 pub enum Lost {
     /// No such session here for this person and key: it ended long ago, was another's, or never was.
     Unknown,
-    /// The node that had it is gone, and what it kept with it. What was said in the conversation so far
-    /// stands; whether the talk goes on, `conversation` says.
-    Node,
     /// The client says it has received what was never sent.
     Mismatch,
     /// Nobody came back for it within the resume window.
