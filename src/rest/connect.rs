@@ -188,18 +188,10 @@ struct Directions {
     webtransport: Option<WebTransport>,
     websocket: WebSocket,
     socketio: SocketIo,
-    /// Other nodes of the service: to be asked the same where this one does not answer.
+    /// The HTTP origins of other nodes: to be asked the same where this one does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Vec<Node>, required = false)]
-    nodes: Option<Vec<Node>>,
-}
-
-/// Another node.
-#[derive(Serialize, ToSchema)]
-struct Node {
-    /// Its HTTP origin.
-    #[schema(example = "https://two.example.org")]
-    url: String,
+    #[schema(value_type = Vec<String>, required = false)]
+    nodes: Option<Vec<String>>,
 }
 
 /// Over QUIC.

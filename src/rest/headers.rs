@@ -21,7 +21,7 @@ use crate::tls::Secure;
 /// Scripts, styles and frames of our own only; realtime connections to wherever the doors are.
 const POLICY: &str = "default-src 'self'; script-src 'self'; script-src-attr 'none'; style-src 'self'; \
                       font-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; \
-                      connect-src 'self' https: wss: ws:; object-src 'none'; base-uri 'self'; form-action 'self'; \
+                      connect-src 'self' https: http: wss: ws:; object-src 'none'; base-uri 'self'; form-action 'self'; \
                       frame-ancestors 'self'";
 
 /// What every answer says, whatever it is.

@@ -273,7 +273,7 @@ fn refused(answer: &Answer, status: u16, code: &str, of: &str) {
 async fn every_answer_has_the_headers_of_helmet() {
     let service = Service::with(&[]).await;
     let policy = "default-src 'self'; script-src 'self'; script-src-attr 'none'; style-src 'self'; font-src 'self'; \
-                  img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' https: wss: ws:; \
+                  img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' https: http: wss: ws:; \
                   object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'";
     let always = [
         ("content-security-policy", policy),

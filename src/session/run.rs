@@ -207,7 +207,8 @@ impl Sessions {
         held.core.participant.comes_from(whence);
         let mut established = self.established(&held, !rebuilt, rebuilt.then_some(Lost::Node));
         established.transfers = match resume {
-            Some(_) if rebuilt => held.core.participant.go_on(None),
+            // What the partner has offered meanwhile stands.
+            Some(_) if rebuilt => held.core.participant.go_on(Some(&[])),
             Some(resume) => held.core.participant.go_on(resume.transfers.as_deref()),
             // Its files come and go over HTTP.
             None => held.core.participant.go_on(Some(&[])),
