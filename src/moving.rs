@@ -58,6 +58,9 @@ pub enum Error {
     /// Some lines will not do.
     #[error("{0} of the lines will not do, so nobody was taken over. Mend them, or leave them out with --skip:\n{1}")]
     Lines(usize, String),
+    /// The store cannot be opened.
+    #[error("the store: {0}")]
+    Open(#[from] store::OpenError),
     /// The store.
     #[error("the store: {0}")]
     Store(#[from] store::Error),

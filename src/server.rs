@@ -55,7 +55,7 @@ pub enum Error {
     Advertise(String),
     /// The store could not be opened.
     #[error("the store could not be opened: {0}")]
-    Store(#[from] store::Error),
+    Store(#[from] store::OpenError),
     /// A certificate could not be loaded or made.
     #[error("{0}")]
     Tls(#[from] tls::Error),
@@ -109,6 +109,7 @@ pub struct Addresses {
 /// The first that cannot be used.
 pub fn check(config: &Config) -> Result<(), Error> {
     Places::open(&config.place)?;
+    store::check(config)?;
     let encrypted = config.listen.https.is_some() || config.listen.quic.is_some();
     if encrypted && config.tls.own.is_some() {
         Certificates::open(config, SystemTime::now())?;

@@ -48,6 +48,8 @@ const WORDS: &[(&str, &[&str])] = &[
     ("socketioxide", &["transport"]),
     ("rusqlite", &["store"]),
     ("redis::", &["cluster"]),
+    ("mongodb::", &["store"]),
+    ("bson::", &["store"]),
     ("maxminddb", &["place"]),
     ("std::env::", &["config"]),
 ];

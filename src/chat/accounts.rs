@@ -168,6 +168,10 @@ impl Accounts {
         if !problems.is_empty() {
             return Err(Error::Invalid(problems));
         }
+        // Before the hash: it is not made where it cannot be kept.
+        if within(self.0.store.user_by_email(&email)).await?.is_some() {
+            return Err(Error::EmailTaken);
+        }
         let password_hash = self.0.hasher.hash(password).await?;
         let now = to_millis(SystemTime::now());
         let id = new_user_id(now);

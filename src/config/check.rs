@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::raw::{self, Layers};
 use super::{
-    Auth, Config, Environment, Error, Files, Limits, Listen, Log, LogFiles, Matching, Origins, Place, Public, Secret,
-    Session, ShowPlace, Store, Tls, Trusted,
+    Auth, Config, Environment, Error, Files, Limits, Listen, Log, LogFiles, Matching, Mongo, Origins, Place, Public,
+    Secret, Session, ShowPlace, Store, Tls, Trusted,
 };
 use crate::media::Types;
 
@@ -17,9 +17,6 @@ const SECRET_BYTES: usize = 32;
 /// Makes settings of what was written.
 pub(super) fn check(layers: Layers) -> Result<Config, Error> {
     let mut warnings = Vec::new();
-    for name in &layers.unsupported {
-        warnings.push(format!("{name} is set, but this version keeps accounts in its embedded store; it is not used"));
-    }
     let port = layers.port;
     let raw = layers.read();
     let environment = match raw.server.environment.as_deref() {
@@ -44,7 +41,7 @@ pub(super) fn check(layers: Layers) -> Result<Config, Error> {
         tls,
         origins,
         auth,
-        store: Store::Sqlite { path: data.join("duologue.sqlite") },
+        store: store(&raw.store, &data)?,
         forget_after: forget_after(&raw.store)?,
         session: session(&raw.session)?,
         limits,
@@ -377,6 +374,16 @@ fn place(raw: &raw::Place) -> Result<Place, Error> {
         Some(other) => return Err(Error::value("place.show", other, "use country, city or nothing")),
     };
     Ok(Place { database: raw.database.as_ref().map(PathBuf::from), show })
+}
+
+fn store(raw: &raw::Store, data: &Path) -> Result<Store, Error> {
+    match &raw.mongodb {
+        // The value may hold a password.
+        Some(uri) => Mongo::parse(uri)
+            .map(Store::Mongo)
+            .map_err(|remedy| Error::value("store.mongodb (MONGODB_URI)", "(not shown)", remedy)),
+        None => Ok(Store::Sqlite { path: data.join("duologue.sqlite") }),
+    }
 }
 
 fn forget_after(raw: &raw::Store) -> Result<Option<Duration>, Error> {

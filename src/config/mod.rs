@@ -7,6 +7,7 @@
 mod check;
 mod cluster;
 mod env_file;
+mod mongo;
 mod proxies;
 mod raw;
 mod settings;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::cluster::Cluster;
 use self::env_file::{EnvFile, Other};
+pub use self::mongo::Mongo;
 pub use self::proxies::{Trusted, client_address};
 pub use self::settings::{
     Auth, Config, Environment, Files, Limits, Listen, Log, LogFiles, Matching, Origins, Place, Public, Secret, Session,

@@ -63,7 +63,7 @@ section!(Files {
 });
 section!(Cluster { redis: String, prefix: String, listen: String, advertise: String });
 section!(Place { database: String, show: String });
-section!(Store { forget_after_days: u64 });
+section!(Store { mongodb: String, forget_after_days: u64 });
 section!(Log { level: String, folder: String, file_level: String, max_bytes: u64, keep: u32 });
 
 macro_rules! raw {
@@ -90,8 +90,6 @@ enum Older {
     Key(&'static str, &'static str),
     /// The port of `listen.http`, and not its address.
     Port,
-    /// Nothing: this version cannot honour it.
-    Unsupported(&'static str),
 }
 
 fn older(name: &str) -> Option<Older> {
@@ -104,7 +102,7 @@ fn older(name: &str) -> Option<Older> {
         "MAX_VOICE_DURATION" => Older::Key("files", "max_voice_seconds"),
         "REDIS_URL" => Older::Key("cluster", "redis"),
         "PORT" => Older::Port,
-        "MONGODB_URI" => Older::Unsupported("MONGODB_URI"),
+        "MONGODB_URI" => Older::Key("store", "mongodb"),
         _ => return None,
     })
 }
@@ -125,8 +123,6 @@ pub(super) struct Layers {
     table: Table,
     /// What `PORT` says, unless a layer above it has `listen.http`.
     pub(super) port: Option<u16>,
-    /// Names of the original's settings that this version cannot honour.
-    pub(super) unsupported: Vec<&'static str>,
 }
 
 impl Layers {
@@ -156,7 +152,6 @@ impl Layers {
                     let number = value.parse::<u16>();
                     port = Some(number.map_err(|_| Error::value(&name, value, "a port is a number from 0 to 65535"))?);
                 }
-                Some(Older::Unsupported(name)) => self.note(name),
                 None => own.push((name, value)),
             }
         }
@@ -170,12 +165,6 @@ impl Layers {
         }
         self.port = port.or(self.port);
         Ok(())
-    }
-
-    fn note(&mut self, name: &'static str) {
-        if !self.unsupported.contains(&name) {
-            self.unsupported.push(name);
-        }
     }
 
     /// Reads one value as its key wants it, by way of the same rules as the file's.

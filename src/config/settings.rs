@@ -5,7 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Cluster, Trusted};
+use super::{Cluster, Mongo, Trusted};
 use crate::media::Types;
 
 /// Every setting of one process.
@@ -175,6 +175,8 @@ pub enum Store {
         /// The file.
         path: PathBuf,
     },
+    /// In a database that other processes may use too.
+    Mongo(Mongo),
 }
 
 /// Deadlines and sizes of a session.

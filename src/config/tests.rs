@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Config, Environment, Error, lay, load, with_env_file};
+use super::{Config, Environment, Error, Store, lay, load, with_env_file};
 
 const SECRET: &str = "correct-horse-battery-staple-0123456789";
 
@@ -127,6 +127,8 @@ fn a_value_that_makes_no_sense_is_named_with_its_remedy() {
         ("DUOLOGUE_LOG_FOLDER", "", &["log.folder", "off"]),
         ("DUOLOGUE_LOG_MAX_BYTES", "1", &["log.max_bytes", "at least 65536"]),
         ("DUOLOGUE_LOG_KEEP", "101", &["log.keep", "101", "at most 100"]),
+        ("DUOLOGUE_STORE_MONGODB", "db:27017", &["store.mongodb (MONGODB_URI) = (not shown)", "mongodb://HOST"]),
+        ("MONGODB_URI", "mongodb://a:b/c@db/chat", &["store.mongodb (MONGODB_URI)", "percent-encoded"]),
         ("DUOLOGUE_STORE_FORGET_AFTER_DAYS", "0", &["store.forget_after_days", "1 to 36500"]),
         ("DUOLOGUE_PUBLIC_HOST", "https://chat.example", &["public.host", "without scheme"]),
         ("DUOLOGUE_TLS_KEY", "key.pem", &["tls.certificate", "must be too"]),
@@ -201,10 +203,12 @@ fn the_original_names_and_forms_are_understood() {
     assert!(origins.allows(Some("https://a.example")) && origins.allows(Some("https://b.example:8443")));
     let files = with(&[("MAX_FILE_SIZE", "2048"), ("MAX_VOICE_DURATION", "60")]).unwrap().files;
     assert_eq!((files.max_bytes, files.max_voice), (2_048, Duration::from_secs(60)));
-    let absent = with(&[("MONGODB_URI", "mongodb://x"), ("MONGODB_URI", "mongodb://y")]).unwrap();
-    assert_eq!(absent.warnings.len(), 1, "said once: {:?}", absent.warnings);
     let cluster = with(&[("REDIS_URL", "redis://a"), ("JWT_SECRET", SECRET)]).unwrap().cluster.unwrap();
     assert_eq!(cluster.redis.expose(), b"redis://a");
+    let store = with(&[("MONGODB_URI", "mongodb://ada:s3cret@db:27017/chat")]).unwrap().store;
+    let Store::Mongo(mongo) = &store else { panic!("{store:?}") };
+    assert_eq!((mongo.place(), mongo.database()), ("mongodb://db:27017/chat", "chat"));
+    assert!(!format!("{store:?}").contains("s3cret"), "{store:?}");
 }
 
 #[test]
@@ -283,8 +287,9 @@ fn an_env_file_in_the_dialect_of_node_starts() {
     assert!(config.origins.allow.iter().eq(["http://localhost:3000", "http://localhost:5173"]));
     assert_eq!(config.auth.secret.expose(), br"it's-$HOME-\d-and-more-than-32-bytes");
     assert_eq!((config.files.max_bytes, config.files.max_voice), (10 * 1024 * 1024, Duration::from_secs(300)));
-    let [passed_over, mongo] = &config.warnings[..] else { panic!("{:?}", config.warnings) };
-    assert!(passed_over.starts_with("line 17 of .env") && mongo.starts_with("MONGODB_URI"), "{:?}", config.warnings);
+    let [passed_over] = &config.warnings[..] else { panic!("{:?}", config.warnings) };
+    assert!(passed_over.starts_with("line 17 of .env"), "{:?}", config.warnings);
+    assert!(matches!(&config.store, Store::Mongo(mongo) if mongo.database() == "chat"), "{:?}", config.store);
     // Later in the file wins; an empty one does not.
     assert_eq!(start("PORT=8080\nPORT=").unwrap().listen.http, Some("127.0.0.1:8080".parse().unwrap()));
     assert_says(&start("PORT 8080 secret").unwrap_err(), &[".env", "line 18", "PORT=value"]);

@@ -51,6 +51,7 @@ pub(super) async fn run(store: Arc<dyn Store>) -> User {
     hashes_are_replaced_once(&*store, &ada).await;
     imports_are_whole_or_nothing(&*store, &ada).await;
     only_the_unseen_are_forgotten(&*store).await;
+    pages_hold_everyone_once(&*store).await;
     store.create_user(User { id: user("x").id, ..gone }).await.expect("the name is free again");
     ada
 }
@@ -140,6 +141,7 @@ async fn only_the_unseen_are_forgotten(store: &dyn Store) {
     store.remember_device(older.id, device).await.unwrap();
     let before = UNIX_EPOCH + day * 5;
     assert_eq!(store.unseen(before, 2).await.unwrap(), [oldest.id, older.id], "longest first, and no more");
+    assert_eq!(store.count_unseen(before).await.unwrap(), 3);
     assert_eq!(store.unseen(before, 9).await.unwrap(), [oldest.id, older.id, back.id], "not who was here just then");
     // Someone comes back between the question and the deed.
     store.touch(back.id, before).await.unwrap();
@@ -150,4 +152,20 @@ async fn only_the_unseen_are_forgotten(store: &dyn Store) {
         assert!(store.user(stays.id).await.unwrap().is_some());
         assert!(store.delete_user(stays.id).await.unwrap());
     }
+}
+
+async fn pages_hold_everyone_once(store: &dyn Store) {
+    let everyone = store.list_users(None, 1_000).await.unwrap();
+    assert_eq!(everyone.len() as u64, store.count_users().await.unwrap());
+    assert!(everyone.len() > 2 && everyone.is_sorted_by_key(|user| *user.id.as_bytes()), "by their ids");
+    let mut paged: Vec<User> = Vec::new();
+    loop {
+        let page = store.list_users(paged.last().map(|user| user.id), 2).await.unwrap();
+        assert!(page.len() <= 2);
+        if page.is_empty() {
+            break;
+        }
+        paged.extend(page);
+    }
+    assert_eq!(paged, everyone);
 }

@@ -1,12 +1,15 @@
 //! What outlives the process: accounts and their devices. Nothing that is said.
 //!
 //! Owns: the [`Store`] trait, its records and errors, and the choice of the backend. A backend is
-//! one file; the suite in `conformance.rs` holds all of them to the same behaviour.
+//! one file, or a folder; the suite in `conformance.rs` holds all of them to the same behaviour. What is
+//! behind a network stands behind a [`breaker`].
 //!
 //! Must not know: tokens, passwords in clear, conversations.
 
+mod breaker;
 #[cfg(test)]
 mod conformance;
+mod mongo;
 mod sqlite;
 
 use std::sync::Arc;
@@ -41,6 +44,41 @@ pub enum Error {
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The embedded store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// The driver will not take the URI.
+    #[error("store.mongodb (MONGODB_URI): {0}")]
+    Uri(String),
+    /// The database does not answer.
+    #[error(
+        "MongoDB at {place} cannot be used: {why}. Start it, or mend store.mongodb (MONGODB_URI); without that key \
+         accounts are kept in an embedded store"
+    )]
+    Away {
+        /// The URI without its credentials and options.
+        place: String,
+        /// What the driver said last.
+        why: String,
+    },
+    /// Accounts that are there cannot be told apart without regard to case.
+    #[error(
+        "users in MongoDB at {place} have the same {what}, which is unique here without regard to case: {ids}. Rename \
+         or delete one of each, by its _id, and start again; nothing was lost"
+    )]
+    Clashing {
+        /// The URI without its credentials and options.
+        place: String,
+        /// Username or email address.
+        what: &'static str,
+        /// The ids of some of them, in groups.
+        ids: String,
+    },
+}
+
 /// A person's account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -71,7 +109,7 @@ pub struct Device {
     pub last_seen: SystemTime,
 }
 
-/// A place for accounts. Every method is one atomic step.
+/// A place for accounts. Every method is one atomic step; of those that say otherwise, several.
 pub trait Store: Send + Sync {
     /// Keeps a new account. Names and addresses are unique without regard to case.
     fn create_user(&self, user: User) -> BoxFuture<'_, Result<(), Error>>;
@@ -81,6 +119,8 @@ pub trait Store: Send + Sync {
     fn user_by_email(&self, email: &str) -> BoxFuture<'_, Result<Option<User>, Error>>;
     /// How many accounts there are.
     fn count_users(&self) -> BoxFuture<'_, Result<u64, Error>>;
+    /// Accounts whose ids come after this one, at most so many, by their ids: a page.
+    fn list_users(&self, after: Option<UserId>, limit: usize) -> BoxFuture<'_, Result<Vec<User>, Error>>;
     /// Notes that someone was here. [`Error::NoSuchUser`].
     fn touch(&self, id: UserId, now: SystemTime) -> BoxFuture<'_, Result<(), Error>>;
     /// Notes a device, newest first, at most [`MAX_DEVICES`], and that its owner was here with it.
@@ -93,9 +133,12 @@ pub trait Store: Send + Sync {
     fn replace_password_hash(&self, id: UserId, old: &str, new: String) -> BoxFuture<'_, Result<bool, Error>>;
     /// Keeps all of these accounts, or none: if any clashes with one that is there, or with one before it in
     /// the list, and where `keep` is not set. Yields those that clash, by their place in the list, and why.
+    /// MongoDB: a process that dies in the middle leaves some of them.
     fn import_users(&self, users: Vec<User>, keep: bool) -> BoxFuture<'_, Result<Vec<(usize, Error)>, Error>>;
     /// People who were last here before this moment, at most so many, who was not here for longest first.
     fn unseen(&self, before: SystemTime, limit: usize) -> BoxFuture<'_, Result<Vec<UserId>, Error>>;
+    /// How many people were last here before this moment.
+    fn count_unseen(&self, before: SystemTime) -> BoxFuture<'_, Result<u64, Error>>;
     /// Forgets those of these people who were last here before this moment, and all that belongs to them;
     /// yields how many. Who was here meanwhile stays.
     fn forget_unseen(&self, people: Vec<UserId>, before: SystemTime) -> BoxFuture<'_, Result<u64, Error>>;
@@ -108,10 +151,24 @@ pub trait Store: Send + Sync {
 /// Opens the configured backend.
 ///
 /// # Errors
-/// It cannot be opened.
-pub async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
+/// It cannot be opened. A database that does not answer is waited for, some seconds.
+pub async fn open(config: &Config) -> Result<Arc<dyn Store>, OpenError> {
     match &config.store {
         config::Store::Sqlite { path } => Ok(Arc::new(sqlite::Sqlite::open(path).await?)),
+        config::Store::Mongo(settings) => {
+            Ok(Arc::new(breaker::Guarded::new(mongo::Mongo::open(settings, mongo::PATIENCE).await?)))
+        }
+    }
+}
+
+/// Looks at the settings of the configured backend, and opens nothing.
+///
+/// # Errors
+/// [`OpenError::Uri`].
+pub fn check(config: &Config) -> Result<(), OpenError> {
+    match &config.store {
+        config::Store::Sqlite { .. } => Ok(()),
+        config::Store::Mongo(settings) => mongo::check(settings),
     }
 }
 

@@ -122,6 +122,18 @@ impl Store for Sqlite {
         self.call(count).map(|count| count.map(i64::cast_unsigned)).boxed()
     }
 
+    fn list_users(&self, after: Option<UserId>, limit: usize) -> BoxFuture<'_, Result<Vec<User>, Error>> {
+        let list = move |connection: &mut Blocking| {
+            // Every id comes after the empty one.
+            let after = after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
+            connection
+                .prepare_cached(&format!("{USER} WHERE id > ?1 ORDER BY id LIMIT ?2"))?
+                .query_map(params![after, i64::try_from(limit).unwrap_or(i64::MAX)], user)?
+                .collect()
+        };
+        self.call(list).boxed()
+    }
+
     fn touch(&self, id: UserId, now: SystemTime) -> BoxFuture<'_, Result<(), Error>> {
         let touch = move |connection: &mut Blocking| {
             let sql = "UPDATE users SET last_seen = max(last_seen, ?2) WHERE id = ?1";
@@ -203,6 +215,14 @@ impl Store for Sqlite {
                 .collect()
         };
         self.call(list).boxed()
+    }
+
+    fn count_unseen(&self, before: SystemTime) -> BoxFuture<'_, Result<u64, Error>> {
+        let count = move |connection: &mut Blocking| {
+            let sql = "SELECT count(*) FROM users WHERE last_seen < ?1";
+            connection.query_row(sql, [millis(before)], |row| row.get::<_, i64>(0))
+        };
+        self.call(count).map(|count| count.map(i64::cast_unsigned)).boxed()
     }
 
     fn forget_unseen(&self, people: Vec<UserId>, before: SystemTime) -> BoxFuture<'_, Result<u64, Error>> {
