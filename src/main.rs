@@ -9,9 +9,9 @@ use clap::{Parser, Subcommand};
 use duologue::config::{self, Config};
 use duologue::load;
 use duologue::logs;
-use duologue::moving;
 use duologue::server::{self, Server};
 use duologue::terminal;
+use duologue::users;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A realtime server for conversations between two people.
@@ -35,9 +35,9 @@ enum Command {
     Chat(terminal::Options),
     /// Lets many pairs talk to a server, and checks what it promises for each message.
     Load(load::Options),
-    /// Accounts of another backend.
+    /// Accounts: takes over those of another backend, writes them out, deletes them.
     #[command(subcommand)]
-    Users(moving::Command),
+    Users(users::Command),
 }
 
 fn main() -> ExitCode {
@@ -64,7 +64,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None | Some(Command::Serve) => serve(config()?),
         Some(Command::Chat(options)) => Ok(runtime()?.block_on(terminal::run(options))?),
         Some(Command::Load(options)) => load(options),
-        Some(Command::Users(command)) => Ok(runtime()?.block_on(moving::run(command, &config()?))?),
+        Some(Command::Users(command)) => Ok(runtime()?.block_on(users::run(command, &config()?))?),
         Some(Command::Check) => {
             let config = config()?;
             config.warnings.iter().for_each(|warning| println!("warning: {warning}"));

@@ -34,8 +34,8 @@ const LAWS: &[(&str, &[&str])] = &[
     ),
     ("load", &["client", "hub", "protocol"]),
     ("terminal", &["client", "hub", "protocol"]),
-    ("moving", &["auth", "chat", "config", "protocol", "store"]),
-    ("main", &["config", "load", "logs", "moving", "server", "terminal"]),
+    ("users", &["auth", "chat", "config", "protocol", "store"]),
+    ("main", &["config", "load", "logs", "server", "terminal", "users"]),
 ];
 
 /// Words that only these modules may say: the libraries of the doors, and the environment.
