@@ -27,6 +27,7 @@
 //! - `outbox` and `hub` know `protocol` and each other's types, nothing above them.
 //! - `chat` knows neither transports nor HTTP; `session` knows no transport.
 //! - `rest` and `session` reach `hub` and `store` only through `chat`.
+//! - `cluster`, what the nodes of one service share, knows `protocol` and its settings.
 //! - `config` is read by whom it concerns; only `config` reads the environment.
 //!
 //! `ARCHITECTURE.md` walks through a message, a resume and a shutdown.

@@ -89,6 +89,14 @@ impl World {
         *state = State { away: state.away, ..State::default() };
     }
 
+    /// Takes a node for one that has spoken so much earlier than it has.
+    #[cfg(test)]
+    pub(super) fn silence(&self, node: NodeId, time: Duration) {
+        let mut state = self.state();
+        let node = state.nodes.get_mut(&node).expect("it lives");
+        node.spoke -= time;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().expect("no code panics while it holds this lock")
     }
