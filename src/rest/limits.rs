@@ -5,7 +5,8 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{self, ConnectInfo, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -15,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::rates::Rate;
 use super::{Error, State};
+use crate::cluster::Cluster;
 use crate::config::{Limits, client_address};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -28,6 +30,8 @@ pub struct Rates {
     requests: Rate,
     uploads: Rate,
     handshakes: Rate,
+    /// The other nodes, where there are any.
+    pub(super) cluster: Option<Arc<dyn Cluster>>,
 }
 
 impl Rates {
@@ -38,10 +42,11 @@ impl Rates {
             requests: Rate::new(limits.requests_per_quarter_hour, QUARTER),
             uploads: Rate::new(limits.uploads_per_hour, HOUR),
             handshakes: Rate::new(limits.handshakes_per_minute, MINUTE),
+            cluster: None,
         }
     }
 
-    fn of(&self, limit: Limit) -> &Rate {
+    pub(super) fn of(&self, limit: Limit) -> &Rate {
         match limit {
             Limit::Auth => &self.auth,
             Limit::Requests => &self.requests,
@@ -79,6 +84,26 @@ impl Limit {
     }
 }
 
+impl Limit {
+    /// What its windows are called.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Requests => "requests",
+            Self::Uploads => "uploads",
+            Self::Handshakes => "handshakes",
+        }
+    }
+
+    /// Whether a request counts whatever becomes of it; else whoever answers knows when it does.
+    pub(super) fn counts_at_once(self) -> bool {
+        match self {
+            Self::Auth | Self::Requests | Self::Handshakes => true,
+            Self::Uploads => false,
+        }
+    }
+}
+
 /// Whether a request opens a connection of Socket.IO: all others name theirs.
 fn is_handshake(uri: &Uri) -> bool {
     let named = || uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("sid=")));
@@ -97,15 +122,10 @@ pub async fn hold(
         false => Limit::of(request.method(), request.uri().path()),
     };
     let Some(limit) = limit else { return next.run(request).await };
-    let (mut answer, standing) = match state.rates.of(limit).take(counted_as(peer), Instant::now()) {
-        Ok(permit) => {
-            match limit {
-                Limit::Auth | Limit::Requests | Limit::Handshakes => permit.spent().spend(),
-                // Whoever answers knows when.
-                Limit::Uploads => drop(request.extensions_mut().insert(permit.spent())),
-            }
-            let answer = next.run(request).await;
-            (answer, permit.standing(Instant::now()))
+    let (mut answer, standing) = match state.rates.take(limit, counted_as(peer)).await {
+        Ok(pass) => {
+            request.extensions_mut().insert(pass.spent());
+            pass.run(next.run(request)).await
         }
         Err(standing) => (Error::TooFast(standing.reset).into_response(), standing),
     };

@@ -19,6 +19,7 @@ mod limits;
 mod openapi;
 mod rates;
 mod service;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod transfers;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
 use axum::http::header::{HeaderName, HeaderValue};
+use tokio::sync::Notify;
 use tracing::info;
 
 use crate::logs::truncated;
@@ -41,6 +42,8 @@ struct Table {
     windows: HashMap<IpAddr, Window>,
     /// The same, by their beginning: all last equally long, so the first ends first.
     order: VecDeque<(Instant, IpAddr)>,
+    /// Requests under way.
+    held: HashMap<IpAddr, u32>,
 }
 
 struct Window {
@@ -76,16 +79,55 @@ impl Rate {
             table.forget_ended(now, self.0.window);
             let window = table.window(address, now);
             if window.used >= self.0.most {
-                // Once for each window: a flood of requests must not become a flood of lines.
-                if !std::mem::replace(&mut window.told, true) {
-                    info!(address = %truncated(address), most = self.0.most, "a rate limit was hit");
-                }
+                self.tell(address, window);
                 return Err(self.standing(window, now));
             }
             window.used += 1;
-            window.began
+            let began = window.began;
+            *table.held.entry(address).or_default() += 1;
+            began
         };
         Ok(Permit { rate: self.clone(), address, began, spent: Spent::default() })
+    }
+
+    /// Counts a request that another window has let through, whatever is left in this one.
+    pub(super) fn let_through(&self, address: IpAddr, now: Instant) -> Permit {
+        let mut table = self.table();
+        table.forget_ended(now, self.0.window);
+        let window = table.window(address, now);
+        window.used = window.used.saturating_add(1);
+        let began = window.began;
+        *table.held.entry(address).or_default() += 1;
+        Permit { rate: self.clone(), address, began, spent: Spent::default() }
+    }
+
+    /// Notes that a window is full, for the log.
+    pub(super) fn note_full(&self, address: IpAddr, now: Instant) {
+        let mut table = self.table();
+        table.forget_ended(now, self.0.window);
+        self.tell(address, table.window(address, now));
+    }
+
+    /// Requests of an address that are under way.
+    pub(super) fn held(&self, address: IpAddr) -> u32 {
+        self.table().held.get(&address).copied().unwrap_or_default()
+    }
+
+    /// Requests in a window.
+    pub(super) fn most(&self) -> u32 {
+        self.0.most
+    }
+
+    /// How long a window lasts.
+    pub(super) fn window(&self) -> Duration {
+        self.0.window
+    }
+
+    /// Once for each window: a flood of requests must not become a flood of lines.
+    fn tell(&self, address: IpAddr, window: &mut Window) {
+        if !std::mem::replace(&mut window.told, true) {
+            info!(address = %truncated(address), most = self.0.most, "a rate limit was hit");
+        }
     }
 
     fn standing(&self, window: &Window, now: Instant) -> Standing {
@@ -133,12 +175,31 @@ pub(super) struct Permit {
 
 /// Whether a request counts. Clones say it of the same request: whoever answers it may know it first.
 #[derive(Clone, Default)]
-pub(super) struct Spent(Arc<AtomicBool>);
+pub(super) struct Spent(Arc<Word>);
+
+#[derive(Default)]
+struct Word {
+    spent: AtomicBool,
+    bell: Notify,
+}
 
 impl Spent {
     /// It does.
     pub(super) fn spend(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.spent.store(true, Ordering::Release);
+        self.0.bell.notify_one();
+    }
+
+    /// Whether it is said already.
+    pub(super) fn is_spent(&self) -> bool {
+        self.0.spent.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is said. One waits.
+    pub(super) async fn is_so(&self) {
+        while !self.is_spent() {
+            self.0.bell.notified().await;
+        }
     }
 }
 
@@ -157,7 +218,7 @@ impl Permit {
     }
 
     fn give_back(&self) {
-        if self.spent.0.swap(true, Ordering::Relaxed) {
+        if self.spent.0.spent.swap(true, Ordering::AcqRel) {
             return;
         }
         let mut table = self.rate.table();
@@ -171,6 +232,13 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.give_back();
+        let mut table = self.rate.table();
+        if let Some(held) = table.held.get_mut(&self.address) {
+            *held -= 1;
+            if *held == 0 {
+                table.held.remove(&self.address);
+            }
+        }
     }
 }
 

@@ -23,7 +23,9 @@ use super::{Error, Ports, Rates, State, router};
 use crate::auth::{password, token};
 use crate::chat::accounts::{self, Problem};
 use crate::chat::{Accounts, Chat};
+use crate::cluster::Local;
 use crate::config::Public;
+use crate::protocol::NodeId;
 use crate::session::{Sessions, Settings};
 use crate::tls::Secure;
 use crate::{config, store};
@@ -43,6 +45,13 @@ pub struct Service {
 impl Service {
     pub async fn with(variables: &[(&str, &str)]) -> Self {
         let (state, data) = Self::state(variables).await;
+        let draining = Arc::clone(&state.draining);
+        Self { router: router(state), draining, _data: data }
+    }
+
+    async fn among(node: Arc<Local>, variables: &[(&str, &str)]) -> Self {
+        let (mut state, data) = Self::state(variables).await;
+        state.rates = state.rates.among(Some(node));
         let draining = Arc::clone(&state.draining);
         Self { router: router(state), draining, _data: data }
     }
@@ -147,6 +156,39 @@ async fn an_account_comes_in_by_every_way() {
     assert_eq!(device["platform"], "Linux");
     let me = service.get("/api/auth/me", Some(token)).await;
     assert_eq!(me.body["data"]["user"]["devices"], json!([device]));
+}
+
+#[tokio::test]
+async fn a_limit_holds_over_all_nodes_and_on_each_while_they_are_apart() {
+    let world = Local::world();
+    let node = async |number| {
+        let node = world.join(NodeId::from_bytes([number; 8]));
+        Service::among(node, &[("DUOLOGUE_LIMITS_AUTH_PER_QUARTER_HOUR", "5")]).await
+    };
+    let (one, other) = (node(1).await, node(2).await);
+    let login = async |service: &Service| {
+        let body = json!({"email": "ada@example.org", "password": "Violet-Engine-1843"}).to_string();
+        let answer = service.post("/api/auth/login", "", body).await;
+        let header = |name: &str| answer.headers[name].to_str().unwrap().parse::<u64>().unwrap();
+        assert_eq!(header("ratelimit-limit"), 5);
+        assert!((1..=900).contains(&header("ratelimit-reset")), "{}", header("ratelimit-reset"));
+        (answer.status.as_u16(), header("ratelimit-remaining"))
+    };
+    for left in [4, 3, 2] {
+        assert_eq!(login(&one).await, (401, left));
+    }
+    for left in [1, 0] {
+        assert_eq!(login(&other).await, (401, left));
+    }
+    assert_eq!(login(&one).await, (429, 0), "of all together");
+    assert_eq!(login(&other).await, (429, 0));
+    world.away(true);
+    assert_eq!(login(&one).await, (401, 1), "this one has let three through");
+    assert_eq!(login(&other).await, (401, 2), "and this one two");
+    world.away(false);
+    assert_eq!(login(&other).await, (429, 0));
+    world.forget();
+    assert_eq!(login(&other).await, (401, 4), "the window of all decides where it can be asked");
 }
 
 #[tokio::test]
