@@ -433,13 +433,13 @@ async fn sessions_of_a_person(backend: &dyn Backend) {
 
     // The same device gives way, and its node is told; none is no device.
     let third = at(other, Some("phone"), 2_000_000_000_002);
-    assert_eq!(other.arrive(ada, &third, 3).await.unwrap(), [first.clone()]);
+    assert_eq!(other.arrive(ada, &third, 3).await.unwrap(), std::slice::from_ref(&first));
     assert_eq!(next(one).await, [gives_way(&first)]);
     let fourth = at(one, None, 2_000_000_000_003);
     assert_eq!(one.arrive(ada, &fourth, 3).await.unwrap(), []);
     // Then the oldest over the most.
     let fifth = at(one, Some("tablet"), 2_000_000_000_004);
-    assert_eq!(one.arrive(ada, &fifth, 3).await.unwrap(), [second.clone()]);
+    assert_eq!(one.arrive(ada, &fifth, 3).await.unwrap(), std::slice::from_ref(&second));
     assert_eq!(next(other).await, [gives_way(&second)]);
     assert_eq!(other.whereabouts(ada).await.unwrap(), [third.clone(), fourth.clone(), fifth.clone()]);
     let sixth = at(one, Some("tablet"), 2_000_000_000_005);
@@ -464,7 +464,7 @@ async fn sessions_of_a_person(backend: &dyn Backend) {
     other.arrive(ada, &dead, 2).await.unwrap();
     backend.silence(other.node(), DEAD_AFTER).await;
     beat(one).await;
-    assert_eq!(one.whereabouts(ada).await.unwrap(), [alive.clone()]);
+    assert_eq!(one.whereabouts(ada).await.unwrap(), std::slice::from_ref(&alive));
     let newest = at(one, None, 2_000_000_000_010);
     assert_eq!(one.arrive(ada, &newest, 2).await.unwrap(), [dead]);
     assert_eq!(one.whereabouts(ada).await.unwrap(), [alive, newest]);

@@ -33,7 +33,7 @@ pub(super) const LAST_PAUSE: Duration = Duration::from_millis(400);
 #[derive(Clone)]
 pub(super) enum Source {
     /// One server.
-    One(Client),
+    One(Box<Client>),
     /// A Redis Cluster, known by some of its nodes.
     Many(Vec<ConnectionInfo>),
 }
@@ -58,7 +58,7 @@ impl Source {
         let infos = urls.iter().map(read).collect::<Result<Vec<_>, _>>().map_err(|error| wrong(&error))?;
         match <[ConnectionInfo; 1]>::try_from(infos) {
             Ok([info]) if clustered => Ok(Self::Many(vec![info])),
-            Ok([info]) => Ok(Self::One(Client::open(info).map_err(|error| wrong(&error))?)),
+            Ok([info]) => Ok(Self::One(Box::new(Client::open(info).map_err(|error| wrong(&error))?))),
             Err(infos) => Ok(Self::Many(infos)),
         }
     }
