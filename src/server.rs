@@ -200,7 +200,7 @@ impl Server {
             chat: chat.clone(),
             config: Arc::clone(&config),
             certificates: certificates.clone(),
-            rates: rest::Rates::new(&config.limits),
+            rates: rest::Rates::new(&config.limits).among(sessions.cluster()),
             started: Instant::now(),
             ports: rest::Ports {
                 https: addresses.https.map(|address| address.port()),

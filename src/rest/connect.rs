@@ -60,7 +60,7 @@ pub async fn connect(
         .iter()
         .filter_map(there)
         .take(MOST_NODES)
-        .map(|there| Node { url: origin(&there.addresses.websocket) });
+        .map(|there| origin(&there.addresses.websocket));
     let nodes: Vec<_> = nodes.collect();
     let Doorway { addresses, certificate } = named;
     let hashes =

@@ -1,6 +1,7 @@
 //! Who is on all nodes together.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -10,7 +11,7 @@ use tracing::debug;
 
 use super::Company;
 use super::words::{Ask, Reply};
-use crate::cluster::{Card, Counts};
+use crate::cluster::{Card, Cluster, Counts};
 use crate::hub::Here;
 use crate::protocol::{CloseReason, Closing, UserId};
 use crate::session::core::Core;
@@ -76,6 +77,11 @@ impl Sessions {
             }
         };
         Others { better, all }
+    }
+
+    /// What the nodes share; `None`: this one is alone.
+    pub fn cluster(&self) -> Option<Arc<dyn Cluster>> {
+        self.0.company.as_ref().map(|company| Arc::clone(company.cluster()))
     }
 
     /// Whether what the nodes share can be reached; `None`: this one is alone.
