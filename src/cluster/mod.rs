@@ -32,7 +32,7 @@ pub const DEADLINE: Duration = Duration::from_millis(500);
 /// How often a node says that it lives.
 pub const BEAT: Duration = Duration::from_secs(1);
 /// A node that has said nothing for so long is dead.
-pub const DEAD_AFTER: Duration = Duration::from_secs(4);
+pub const DEAD_AFTER: Duration = Duration::from_secs(3);
 /// How long a record of a session is kept that nobody renews: longer than any resume window.
 pub const RECORD_LIFE: Duration = Duration::from_secs(3_600);
 

@@ -33,7 +33,7 @@ use crate::cluster::Card;
 use crate::protocol::{NodeId, Sha256};
 
 /// A node that says nothing for so long is gone.
-pub const IDLE: Duration = Duration::from_secs(4);
+pub const IDLE: Duration = Duration::from_secs(3);
 /// How often a connection without traffic is kept alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// Time to reach another node.
@@ -318,7 +318,7 @@ fn transport() -> TransportConfig {
         .receive_window(WINDOW.into())
         .send_window(WINDOW.into())
         .keep_alive_interval(Some(KEEP_ALIVE))
-        .max_idle_timeout(Some(IDLE.try_into().expect("4 s fit a QUIC idle timeout")))
+        .max_idle_timeout(Some(IDLE.try_into().expect("3 s fit a QUIC idle timeout")))
         .datagram_receive_buffer_size(None);
     transport
 }

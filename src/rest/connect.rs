@@ -55,12 +55,7 @@ pub async fn connect(
     let others = state.sessions.others(draining);
     let there = |card: &Card| doorway(card, state.ports, state.http, reached);
     let named = others.better.as_ref().and_then(there).unwrap_or(own);
-    let nodes = others
-        .all
-        .iter()
-        .filter_map(there)
-        .take(MOST_NODES)
-        .map(|there| origin(&there.addresses.websocket));
+    let nodes = others.all.iter().filter_map(there).take(MOST_NODES).map(|there| origin(&there.addresses.websocket));
     let nodes: Vec<_> = nodes.collect();
     let Doorway { addresses, certificate } = named;
     let hashes =

@@ -131,6 +131,12 @@ impl Entry {
         true
     }
 
+    /// Whether it is asked to go elsewhere by the very link that it has.
+    pub(super) fn goes_away(&self) -> bool {
+        let going = self.going.lock().expect("no code panics while it holds this lock");
+        matches!(&*going, Some(Going::Away { .. }))
+    }
+
     /// Why its link is asked to give it up, if not for another link.
     pub(super) fn take_going(&self) -> Option<Going> {
         self.going.lock().expect("no code panics while it holds this lock").take()

@@ -5,6 +5,7 @@
 //! link that is lost in the middle of a command must not leave half of it done.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{sleep, sleep_until, timeout};
@@ -371,15 +372,20 @@ impl Sessions {
         let settings = &self.0.settings.session;
         let carrier = core.participant.carrier();
         let chunks = streams.is_none().then_some(&carrier);
+        let homeward = AtomicBool::new(false);
+        let gently = || homeward.load(Ordering::Acquire) || entry.goes_away();
         let (read, written, streamed) = tokio::join!(
             async {
                 let _over = over.clone().drop_guard();
-                self.read(&entry, &mut core, reader, &wanted, &over, carried).await
+                let quit = self.read(&entry, &mut core, reader, &wanted, &over, carried).await;
+                // Before the guard tells the others.
+                homeward.store(matches!(quit, Some(Quit::Home)), Ordering::Release);
+                quit
             },
             async {
                 let _over = over.clone().drop_guard();
                 tokio::select! {
-                    end = write_on(&outbox, writer, chunks, &wanted, &over, settings.write_timeout) => end,
+                    end = write_on(&outbox, writer, chunks, &wanted, &over, gently, settings.write_timeout) => end,
                     // What is queued when the session ends may be as much as a slow client left.
                     () = long_after_the_end(&outbox) => None,
                 }

@@ -15,18 +15,24 @@ use crate::protocol::CHUNK;
 /// Most chunks that are written in one go, between frames.
 const CHUNKS: usize = 3;
 
-/// Writes until the link or the session ends; yields why, if it was the link's own doing.
+/// Writes until the link or the session ends; yields why, if it was the link's own doing. `gently`: whether
+/// the session goes on elsewhere by this very link. What was taken to be written is written then: nobody will
+/// ask for it again.
 pub(super) async fn write_on<W: Writer>(
     outbox: &Outbox,
     writer: &mut W,
     carrier: Option<&Carrier>,
     wanted: &CancellationToken,
     over: &CancellationToken,
+    gently: impl Fn() -> bool,
     deadline: Duration,
 ) -> Option<LinkEnd> {
     let mut batch = Batch::default();
     let mut chunks = Vec::new();
     loop {
+        if (wanted.is_cancelled() || over.is_cancelled()) && gently() {
+            return None;
+        }
         // Frames go before chunks, and after each few.
         let frames = outbox.take(&mut batch);
         if !frames && outbox.has_ended() {
@@ -45,8 +51,8 @@ pub(super) async fn write_on<W: Writer>(
             };
             tokio::select! {
                 biased; // a stuck write must not hide that the session is wanted elsewhere
-                () = wanted.cancelled() => return None,
-                () = over_unless_ended(outbox, over) => return None,
+                () = unless(wanted.cancelled(), &gently) => return None,
+                () = unless(over_unless_ended(outbox, over), &gently) => return None,
                 written = writing => match written {
                     Ok(()) => continue,
                     Err(end) => return Some(end),
@@ -59,6 +65,14 @@ pub(super) async fn write_on<W: Writer>(
             () = over.cancelled() => return None,
             () = outbox.ready() => {}
         }
+    }
+}
+
+/// Waits for an end, unless it is one that lets a write be finished, which has a deadline of its own.
+async fn unless(end: impl Future<Output = ()>, gently: &impl Fn() -> bool) {
+    end.await;
+    if gently() {
+        std::future::pending::<()>().await;
     }
 }
 

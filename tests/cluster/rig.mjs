@@ -189,7 +189,9 @@ export class Rig {
   load(words, servers = this.nodes.map(({ url }) => url), env = {}) {
     const at = words.indexOf("--duration");
     const seconds = at < 0 ? 30 : Number(words[at + 1]);
-    return runLoad([...words, ...servers], env, seconds * 1000 + LOAD_BESIDE_MS);
+    const nodes = servers.flatMap((server) => ["--server", server]);
+    const spread = servers.length > 1 ? ["--spread"] : [];
+    return runLoad([...words, ...spread, ...nodes], env, seconds * 1000 + LOAD_BESIDE_MS);
   }
 
   #programs() {
