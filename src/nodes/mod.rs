@@ -13,7 +13,7 @@
 mod stream;
 mod trust;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -76,7 +76,11 @@ struct Inner {
     news: Notify,
     /// To each node, what was dialled last. The lock is held while one is dialled: the others who want it wait.
     dialled: Mutex<HashMap<NodeId, Arc<tokio::sync::Mutex<Option<Peer>>>>>,
+    /// Connections that stand, dialled or taken: a node at the other end of one lives, whatever the cluster says.
+    standing: Mutex<HashMap<NodeId, Vec<Connection>>>,
     tasks: TaskTracker,
+    /// Cancelled when this node says no more to others.
+    over: CancellationToken,
 }
 
 /// A connection to a node, dialled or taken.
@@ -106,7 +110,9 @@ impl Nodes {
             known: Mutex::default(),
             news: Notify::new(),
             dialled: Mutex::default(),
+            standing: Mutex::default(),
             tasks,
+            over: CancellationToken::new(),
         })))
     }
 
@@ -123,25 +129,45 @@ impl Nodes {
         self.0.identity.fingerprint()
     }
 
-    /// These are the others who live. Who is not among them is not spoken with any more.
+    /// These are the others who live, as the cluster has it; and so does whoever a connection stands to: it
+    /// may be that one or the other cannot reach the cluster.
     pub fn know(&self, cards: &[Card]) {
-        let cards: HashMap<_, _> = cards.iter().map(|card| (card.node, card.clone())).collect();
-        let gone: Vec<_> = {
-            let mut known = self.known();
-            let gone = known.keys().filter(|node| !cards.contains_key(node)).copied().collect();
-            *known = cards;
-            gone
-        };
-        for node in gone {
-            let slot = self.dialled().remove(&node);
-            if let Some(slot) = slot
-                && let Ok(peer) = slot.try_lock()
-                && let Some(peer) = &*peer
-            {
-                peer.connection.close(VarInt::from_u32(0), b"gone");
+        let mut cards: HashMap<_, _> = cards.iter().map(|card| (card.node, card.clone())).collect();
+        let standing = self.standing();
+        let mut known = self.known();
+        for (node, card) in known.drain() {
+            if standing.contains(&node) {
+                cards.entry(node).or_insert(card);
             }
         }
+        *known = cards;
+        drop(known);
         self.0.news.notify_waiters();
+    }
+
+    /// Reaches everyone who is known and to whom no connection stands, so that it is known who lives.
+    pub fn reach_all(&self) {
+        let standing = self.standing();
+        for card in self.others().into_iter().filter(|card| !standing.contains(&card.node)) {
+            let nodes = self.clone();
+            // Who does not answer may be about to be known as dead.
+            self.0.tasks.spawn(async move { drop(nodes.reach(card.node).await) });
+        }
+    }
+
+    /// To whom a connection stands.
+    fn standing(&self) -> HashSet<NodeId> {
+        let mut standing = self.0.standing.lock().expect("no code panics while it holds this lock");
+        standing.retain(|_, connections| {
+            connections.retain(|connection| connection.close_reason().is_none());
+            !connections.is_empty()
+        });
+        standing.keys().copied().collect()
+    }
+
+    fn stands(&self, peer: &Peer) {
+        let mut standing = self.0.standing.lock().expect("no code panics while it holds this lock");
+        standing.entry(peer.node).or_default().push(peer.connection.clone());
     }
 
     /// The others who live, as far as it is known here.
@@ -175,7 +201,8 @@ impl Nodes {
             let connecting = connecting.map_err(|error| unreachable(error.to_string()))?;
             let connection = connecting.await.map_err(|error| unreachable(error.to_string()))?;
             let peer = Peer { node, connection, links: Arc::default() };
-            self.0.tasks.spawn(peer.clone().route());
+            self.stands(&peer);
+            self.0.tasks.spawn(peer.clone().route(self.0.over.clone()));
             debug!(%node, "reached another node");
             *slot = Some(peer.clone());
             Ok(peer)
@@ -191,7 +218,7 @@ impl Nodes {
         loop {
             let incoming = tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return self.0.over.cancel(),
                 incoming = self.0.endpoint.accept() => incoming,
             };
             let Some(incoming) = incoming else { return };
@@ -203,7 +230,8 @@ impl Nodes {
                     return connection.close(VarInt::from_u32(1), b"unknown");
                 };
                 let peer = Peer { node, connection, links: Arc::default() };
-                nodes.0.tasks.spawn(peer.clone().route());
+                nodes.stands(&peer);
+                nodes.0.tasks.spawn(peer.clone().route(nodes.0.over.clone()));
                 loop {
                     let accepted = tokio::select! {
                         biased;
@@ -284,8 +312,14 @@ impl Peer {
     }
 
     /// Hands the streams that the other side opens to the links that they belong to.
-    async fn route(self) {
-        while let Ok(mut stream) = self.connection.accept_uni().await {
+    async fn route(self, over: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = over.cancelled() => return,
+                accepted = self.connection.accept_uni() => accepted,
+            };
+            let Ok(mut stream) = accepted else { return };
             let mut number = [0; 8];
             // The number is the first thing on it: whoever opens a stream writes that at once.
             let read = timeout(DIAL, stream.read_exact(&mut number)).await;

@@ -193,6 +193,7 @@ impl Sessions {
             match company.0.cluster.beat(&self.card(company)).await {
                 Ok(beat) => {
                     company.0.nodes.know(&beat.others);
+                    company.0.nodes.reach_all();
                     let was_away = company.0.away.swap(false, Ordering::Relaxed);
                     if was_away || beat.forgotten {
                         info!(forgotten = beat.forgotten, "the cluster is back: it is told again what is here");

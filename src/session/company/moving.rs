@@ -271,14 +271,23 @@ impl Sessions {
         (door, streams): (Door, bool),
     ) -> Elsewhere {
         let Some(company) = &self.0.company else { return Elsewhere::Nowhere };
+        let back = || Back {
+            user: identity.id,
+            expires: unix_millis(expires),
+            session,
+            resume: resume.cloned(),
+            whence: whence.clone(),
+            link: LinkCard { number: rand::random(), door, streams },
+        };
         // Once more: it may be about to move while it is asked for.
         for _ in 0..3 {
             let record = match company.0.cluster.find(session).await {
                 Ok(Some(record)) if record.user == identity.id => record,
-                Ok(_) => return Elsewhere::Nowhere,
-                Err(error) => {
-                    debug!(%error, "nobody can be asked where a session is");
-                    return Elsewhere::Nowhere;
+                Ok(Some(_)) => return Elsewhere::Nowhere,
+                // The cluster may have forgotten, or be away: the nodes themselves know what they have.
+                Ok(None) | Err(_) => {
+                    let back = back();
+                    return self.ask_all(company, &back).await;
                 }
             };
             if record.node == company.node() {
@@ -290,16 +299,9 @@ impl Sessions {
                     .rebuild(company, identity, expires, session, record, resume, whence, (door, streams))
                     .await;
             }
-            let link = LinkCard { number: rand::random(), door, streams };
-            let back = Back {
-                user: identity.id,
-                expires: unix_millis(expires),
-                session,
-                resume: resume.cloned(),
-                whence: whence.clone(),
-                link,
-            };
-            match company.ask(record.node, &Ask::Resume(Box::new(back)), streams.then_some(link.number)).await {
+            let back = back();
+            let number = streams.then_some(back.link.number);
+            match company.ask(record.node, &Ask::Resume(Box::new(back)), number).await {
                 Ok((wire, beside, Reply::Granted)) => {
                     return Elsewhere::Carried(Carried { wire, beside, node: record.node });
                 }
@@ -316,6 +318,24 @@ impl Sessions {
             }
         }
         Elsewhere::Lost(Lost::Unknown)
+    }
+
+    /// Asks one node after the other for a session of which nothing is written.
+    async fn ask_all(&self, company: &Company, back: &Back) -> Elsewhere {
+        for card in company.others() {
+            let mut back = back.clone();
+            back.link.number = rand::random();
+            let number = back.link.streams.then_some(back.link.number);
+            match company.ask(card.node, &Ask::Resume(Box::new(back)), number).await {
+                Ok((wire, beside, Reply::Granted)) => {
+                    return Elsewhere::Carried(Carried { wire, beside, node: card.node });
+                }
+                Ok((_, _, Reply::Lost { why })) if why != Lost::Unknown => return Elsewhere::Lost(why),
+                Ok(_) => {}
+                Err(error) => debug!(%error, "a node was not asked for a session"),
+            }
+        }
+        Elsewhere::Nowhere
     }
 
     /// Writes down for the others where a session is, and in which conversation. `person`: also whose it is.
