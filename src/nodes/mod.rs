@@ -72,6 +72,8 @@ struct Inner {
     endpoint: Endpoint,
     identity: Identity,
     known: Mutex<HashMap<NodeId, Card>>,
+    /// Of them, those that the cluster has named last.
+    listed: Mutex<HashSet<NodeId>>,
     /// Rung when `known` has changed.
     news: Notify,
     /// To each node, what was dialled last. The lock is held while one is dialled: the others who want it wait.
@@ -108,6 +110,7 @@ impl Nodes {
             endpoint,
             identity,
             known: Mutex::default(),
+            listed: Mutex::default(),
             news: Notify::new(),
             dialled: Mutex::default(),
             standing: Mutex::default(),
@@ -133,6 +136,7 @@ impl Nodes {
     /// may be that one or the other cannot reach the cluster.
     pub fn know(&self, cards: &[Card]) {
         let mut cards: HashMap<_, _> = cards.iter().map(|card| (card.node, card.clone())).collect();
+        *self.listed() = cards.keys().copied().collect();
         let standing = self.standing();
         let mut known = self.known();
         for (node, card) in known.drain() {
@@ -177,7 +181,8 @@ impl Nodes {
 
     /// The card of another node; `None`: it does not live, as far as it is known here.
     pub fn card(&self, node: NodeId) -> Option<Card> {
-        self.known().get(&node).cloned()
+        let lives = self.listed().contains(&node) || self.standing().contains(&node);
+        self.known().get(&node).filter(|_| lives).cloned()
     }
 
     /// A connection to another node: the one that stands, or a new one.
@@ -268,6 +273,10 @@ impl Nodes {
             }
         };
         timeout(UNKNOWN, known).await.ok()
+    }
+
+    fn listed(&self) -> MutexGuard<'_, HashSet<NodeId>> {
+        self.0.listed.lock().expect("no code panics while it holds this lock")
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<NodeId, Card>> {
