@@ -40,6 +40,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 const DIAL: Duration = Duration::from_secs(2);
 /// How long a node that was not heard of yet waits to be known: cards are read once a second.
 const UNKNOWN: Duration = Duration::from_secs(3);
+/// How long a node that is to be reached, and was not heard of yet, is waited for: somewhat longer than a beat.
+const BEGINS: Duration = Duration::from_millis(1_500);
 /// Streams that a peer may have open at once, of each kind: links that it carries for us.
 const STREAMS: u32 = 16_384;
 /// Flow control windows and buffers, in bytes: of one stream, and of all of a connection.
@@ -190,7 +192,10 @@ impl Nodes {
     /// # Errors
     /// It is not known, or does not answer within [`DIAL`].
     pub async fn reach(&self, node: NodeId) -> Result<Peer, Error> {
-        let card = self.card(node).ok_or(Error::Unknown(node))?;
+        let card = match self.card(node) {
+            Some(card) => card,
+            None => self.wait_for(node).await.ok_or(Error::Unknown(node))?,
+        };
         let slot = Arc::clone(self.dialled().entry(node).or_default());
         let unreachable = |why: String| Error::Unreachable { node, why };
         let dialling = async {
@@ -213,6 +218,22 @@ impl Nodes {
             Ok(peer)
         };
         timeout(DIAL, dialling).await.unwrap_or_else(|_late| Err(unreachable("it took too long".to_owned())))
+    }
+
+    /// Waits for the card of a node that may have begun a moment ago.
+    async fn wait_for(&self, node: NodeId) -> Option<Card> {
+        let known = async {
+            loop {
+                let news = self.0.news.notified();
+                tokio::pin!(news);
+                news.as_mut().enable();
+                match self.card(node) {
+                    Some(card) => return card,
+                    None => news.await,
+                }
+            }
+        };
+        timeout(BEGINS, known).await.ok()
     }
 
     /// Takes other nodes' streams until `stop`; each is handed to `serve` with the connection it came by.

@@ -35,7 +35,7 @@ use self::words::{Ask, Reply};
 use super::register::Sessions;
 use crate::cluster::{BEAT, Card, Cluster, Counts, Doors, Note};
 use crate::nodes::{Beside, Error, Nodes, Peer, Wire};
-use crate::protocol::{CloseReason, Closing, NodeId};
+use crate::protocol::{CloseReason, Closing, NodeId, SessionId};
 
 /// How long another node may take to answer.
 const REPLY: Duration = Duration::from_secs(3);
@@ -225,18 +225,22 @@ impl Sessions {
         }
     }
 
+    /// Tells a node that whoever it has found does not come.
+    fn say_sorry(&self, company: &Company, node: NodeId, seeker: SessionId, found: SessionId) {
+        let company = company.clone();
+        // Where that is not heard, the seeker looks on by itself after a while.
+        self.0.tasks.spawn(async move {
+            if let Err(error) = company.0.cluster.tell(node, &Note::Sorry { seeker, found }).await {
+                debug!(%error, "a node was not told that someone does not come");
+            }
+        });
+    }
+
     fn read_note(&self, company: &Company, note: Note) {
         match note {
             Note::Found { session, seeker, node } => {
                 if !(self.0.chat.promise(session) && self.go_away(session, node, seeker)) {
-                    let company = company.clone();
-                    // Where that is not heard, the seeker looks on by itself after a while.
-                    self.0.tasks.spawn(async move {
-                        let sorry = Note::Sorry { seeker, found: session };
-                        if let Err(error) = company.0.cluster.tell(node, &sorry).await {
-                            debug!(%error, "a node was not told that someone does not come");
-                        }
-                    });
+                    self.say_sorry(company, node, seeker, session);
                 }
             }
             Note::Sorry { seeker, found } => self.0.chat.sorry(seeker, found),

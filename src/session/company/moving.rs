@@ -81,11 +81,13 @@ impl Sessions {
             Ok((wire, beside, Reply::Granted)) => Some(Carried { wire, beside, node: to }),
             Ok((_, _, reply)) => {
                 debug!(?reply, node = %to, "a session was not taken");
+                self.say_sorry(company, to, seeker, entry.id);
                 core.participant.unpack(&luggage);
                 None
             }
             Err(error) => {
                 debug!(%error, "a session could not be sent");
+                self.say_sorry(company, to, seeker, entry.id);
                 core.participant.unpack(&luggage);
                 None
             }
