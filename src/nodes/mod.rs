@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
-pub use self::stream::{Beside, Broken, Incoming, MAX_MESSAGE, Outgoing, Wire};
+pub use self::stream::{Bare, Beside, Broken, Incoming, MAX_MESSAGE, Outgoing, Wire};
 use self::trust::Identity;
 use crate::cluster::Card;
 use crate::protocol::{NodeId, Sha256};
@@ -385,4 +385,56 @@ fn transport() -> TransportConfig {
         .max_idle_timeout(Some(IDLE.try_into().expect("3 s fit a QUIC idle timeout")))
         .datagram_receive_buffer_size(None);
     transport
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::cluster::{Counts, Doors};
+
+    fn card(nodes: &Nodes, number: u8) -> Card {
+        Card {
+            node: NodeId::from_bytes([number; 8]),
+            address: nodes.address().unwrap(),
+            fingerprint: nodes.fingerprint(),
+            doors: Doors::default(),
+            serving: true,
+            sessions: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_follows_a_message_is_not_lost_where_a_stream_goes_bare() {
+        let bind = || Nodes::bind((std::net::Ipv4Addr::LOCALHOST, 0).into(), TaskTracker::new()).unwrap();
+        let (near, far) = (bind(), bind());
+        near.know(&[card(&far, 2)]);
+        far.know(&[card(&near, 1)]);
+        let stop = CancellationToken::new();
+        let echo = async |_: Peer, mut wire: Wire| {
+            let first = wire.come.next().await.unwrap();
+            assert_eq!(first, Some((b'A', Bytes::from_static(b"first"))));
+            let mut bare = wire.bare().await.unwrap();
+            let mut heard = Vec::new();
+            bare.read_to_end(&mut heard).await.unwrap();
+            bare.write_all(&heard).await.unwrap();
+        };
+        let talking = async {
+            let mut wire = near.reach(NodeId::from_bytes([2; 8])).await.unwrap().open().await.unwrap();
+            // In one piece, length and kind before it: the bytes come with the message.
+            let piece = [&[0, 0, 0, 5, b'A'][..], b"first", b"at once "].concat();
+            wire.out.bytes(piece.into()).await.unwrap();
+            let mut bare = wire.bare().await.unwrap();
+            bare.write_all(b"and later").await.unwrap();
+            bare.shutdown().await.unwrap();
+            let mut heard = String::new();
+            bare.read_to_string(&mut heard).await.unwrap();
+            assert_eq!(heard, "at once and later");
+            stop.cancel();
+        };
+        tokio::join!(far.serve(move |peer, wire| echo(peer, wire), stop.clone()), talking);
+    }
 }

@@ -1,7 +1,12 @@
 //! Streams between nodes: messages with a length and a kind, and bare bytes.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 
 use super::Peer;
@@ -40,6 +45,50 @@ impl Wire {
             out: Outgoing { stream: send, waiting: BytesMut::new() },
             come: Incoming { stream: receive, read: BytesMut::new() },
         }
+    }
+
+    /// The same stream for what is no messages, from behind the last that was read. What waits is written
+    /// first.
+    ///
+    /// # Errors
+    /// As [`flush`](Outgoing::flush).
+    pub async fn bare(mut self) -> Result<Bare, Broken> {
+        self.out.flush().await?;
+        Ok(Bare { send: self.out.stream, receive: self.come.stream, read: self.come.read })
+    }
+}
+
+/// A stream of bytes, both ways, as a connection is one. Dropped, what was written is still delivered, and
+/// nothing more is read.
+pub struct Bare {
+    send: SendStream,
+    receive: RecvStream,
+    /// Came with the last message.
+    read: BytesMut,
+}
+
+impl AsyncRead for Bare {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            return AsyncRead::poll_read(Pin::new(&mut self.receive), cx, into);
+        }
+        let now = self.read.len().min(into.remaining());
+        into.put_slice(&self.read.split_to(now));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Bare {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(Pin::new(&mut self.send), cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(Pin::new(&mut self.send), cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(Pin::new(&mut self.send), cx)
     }
 }
 
