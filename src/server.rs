@@ -2,6 +2,8 @@
 //!
 //! The only part that knows every other part. Nothing is served before everything is bound.
 
+mod passing;
+
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -18,20 +20,22 @@ use axum::http::header::UPGRADE;
 use axum::http::{Extensions, HeaderMap};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use futures_util::FutureExt;
 use tokio::net::{TcpListener, lookup_host};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use self::passing::Passing;
 use crate::chat::{Accounts, Chat};
 use crate::cluster::{self, Cluster, Doors};
 use crate::config::{self, Config};
 use crate::nodes::Nodes;
 use crate::place::{self, Places};
 use crate::protocol::Sha256;
-use crate::session::{Company, Sessions, Settings};
-use crate::tls::{self, Certificates};
+use crate::session::{Company, ServeWeb, Sessions, Settings};
+use crate::tls::{self, Certificates, Secure};
 use crate::transport::socketio::SocketIoDoor;
 use crate::transport::{quic, tcp, websocket};
 use crate::{rest, store};
@@ -210,7 +214,14 @@ impl Server {
             sessions: sessions.clone(),
             draining: Arc::clone(&draining),
         };
-        let router = rest::router(state.clone());
+        let passing = Passing { chat: chat.clone(), sessions: sessions.clone() };
+        let (router, for_nodes) = rest::routers(state.clone(), |router| passing.around(router));
+        let web: ServeWeb = {
+            let stopping = stopping.clone();
+            Arc::new(move |stream, peer, secure| {
+                tcp::carried(stream, (peer, Secure(secure)), for_nodes.clone(), stopping.clone()).boxed()
+            })
+        };
         let (socketio, polling) = SocketIoDoor::open(
             sessions.clone(),
             Arc::clone(&origins),
@@ -248,7 +259,7 @@ impl Server {
         }
         {
             let (sessions, stopping) = (sessions.clone(), stopping.clone());
-            tasks.spawn(async move { sessions.keep_company(stopping).await });
+            tasks.spawn(async move { sessions.keep_company(web, stopping).await });
         }
         {
             let (chat, stopping) = (chat.clone(), stopping.clone());

@@ -50,6 +50,11 @@ impl Chat {
         Intake::new(transfer, 0).map(|intake| Upload { intake, bytes: 0 })
     }
 
+    /// Whether a ticket stands for anything.
+    pub fn offers(&self, ticket: Ticket) -> bool {
+        self.files.find(ticket).is_some()
+    }
+
     /// Takes up what a ticket stands for, once; the bytes then go this way and no other. `caller`: who
     /// asks, where that is known. `sized`: only what says its size beforehand.
     ///

@@ -132,6 +132,9 @@ pub enum Error {
     /// The path is a door, and this is no knock.
     #[error("Here is a WebSocket: ask for an upgrade (RFC 6455 section 4.1), or see GET /api/connect.")]
     UpgradeRequired,
+    /// The node that could answer is gone, or cannot be reached.
+    #[error("The node that has this conversation does not answer at the moment. Try again.")]
+    NodeAway,
     /// A fault of ours.
     #[error("Something went wrong in the server. Try again.")]
     Panicked,
@@ -171,6 +174,7 @@ impl Error {
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::UpgradeRequired
+            | Self::NodeAway
             | Self::Panicked => Vec::new(),
         }
     }
@@ -193,6 +197,7 @@ impl Error {
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
             Self::UpgradeRequired => (StatusCode::UPGRADE_REQUIRED, "upgrade-required"),
+            Self::NodeAway => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Accounts(error) => account_outcome(error),
         }

@@ -40,10 +40,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use self::envelope::Error;
+pub use self::envelope::{Error, bearer};
 pub use self::limits::{Peer, Rates};
 use crate::chat::Chat;
-use crate::config::Config;
+use crate::config::{Config, Origins};
 use crate::session::Sessions;
 use crate::tls::Certificates;
 
@@ -84,12 +84,23 @@ pub struct Ports {
 
 /// Routes with all that ours have around them; also those of the realtime doors.
 pub fn dressed(router: Router, state: State) -> Router {
-    let cors = headers::cors(state.config.origins.clone());
-    router
-        .layer(from_fn_with_state(state, limits::hold))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(cors)
-        .layer(from_fn(headers::guard))
+    let origins = state.config.origins.clone();
+    dressed_for_pages(counted(router, state), origins)
+}
+
+/// The layer that counts requests, and refuses those that are too many.
+fn counted(router: Router, state: State) -> Router {
+    router.layer(from_fn_with_state(state, limits::hold))
+}
+
+/// What is around all answers that leave this node.
+fn dressed_for_pages(router: Router, origins: Origins) -> Router {
+    router.layer(CatchPanicLayer::custom(panicked)).layer(headers::cors(origins)).layer(from_fn(headers::guard))
+}
+
+/// What is around answers to another node, which adds for pages what its own answers have.
+fn dressed_for_nodes(router: Router) -> Router {
+    router.layer(CatchPanicLayer::custom(panicked)).layer(from_fn(headers::guard))
 }
 
 /// The answer of a handler that panicked. What it died of may hold what somebody said: `logs` notes where,
@@ -98,9 +109,21 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
     Error::Panicked.into_response()
 }
 
-/// Every route there is, but for the realtime door. What is not in `routes!` is no part of the API and
-/// so not in its document: pages, and the document itself.
+/// Every route there is, but for the realtime door.
 pub fn router(state: State) -> Router {
+    dressed(routes(&state), state)
+}
+
+/// The same, for a node among others: for its own clients, and for what other nodes pass on to it of theirs.
+/// `passing` puts around the first what passes on to others; a request is counted where it is answered.
+pub fn routers(state: State, passing: impl FnOnce(Router) -> Router) -> (Router, Router) {
+    let origins = state.config.origins.clone();
+    let counted = counted(routes(&state), state);
+    (dressed_for_pages(passing(counted.clone()), origins), dressed_for_nodes(counted))
+}
+
+/// What is not in `routes!` is no part of the API and so not in its document: pages, and the document itself.
+fn routes(state: &State) -> Router {
     let (schemas, paths, upload) = routes!(files::upload);
     let (router, document) = OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(service::health))
@@ -120,7 +143,7 @@ pub fn router(state: State) -> Router {
         .routes(routes!(files::download))
         .split_for_parts();
     let document = openapi::whole(&document);
-    let router = router
+    router
         .route("/api/files/{ticket}", head(files::head))
         .route("/api/openapi.json", get(async move || openapi::answer(document)))
         .route("/api/docs", get(assets::docs))
@@ -131,6 +154,5 @@ pub fn router(state: State) -> Router {
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(state.clone());
-    dressed(router, state)
+        .with_state(state.clone())
 }

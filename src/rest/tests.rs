@@ -430,6 +430,28 @@ fn times_have_milliseconds_always() {
 }
 
 #[tokio::test]
+async fn what_other_nodes_bring_is_counted_where_it_is_answered_and_for_nodes_alone() {
+    let (state, _data) = Service::state(&[("DUOLOGUE_LIMITS_REQUESTS_PER_QUARTER_HOUR", "2")]).await;
+    let elsewhere =
+        |router: Router| router.layer(axum::middleware::from_fn(async |_: Request<Body>, _| StatusCode::IM_A_TEAPOT));
+    let (own, theirs) = super::routers(state, elsewhere);
+    let ask = async |router: &Router| {
+        let request =
+            Request::get("/api/nowhere").header("origin", "http://localhost:5173").body(Body::empty()).unwrap();
+        router.clone().oneshot(request).await.unwrap()
+    };
+    for status in [404, 404, 429] {
+        let passed_on = ask(&own).await;
+        assert_eq!(passed_on.status(), StatusCode::IM_A_TEAPOT, "what is passed on does not count");
+        assert!(passed_on.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN), "and is readable to pages");
+        let brought = ask(&theirs).await;
+        assert_eq!(brought.status().as_u16(), status);
+        assert_eq!(brought.headers()["x-content-type-options"], "nosniff");
+        assert!(!brought.headers().contains_key("vary"), "whoever brought it adds what pages need");
+    }
+}
+
+#[tokio::test]
 async fn a_panic_is_an_answer_that_does_not_tell_what_was_said() {
     let (state, _data) = Service::state(&[]).await;
     let panics = async || -> StatusCode { panic!("what Ada said") };

@@ -26,6 +26,6 @@ mod register;
 mod run;
 mod writing;
 
-pub use self::company::{Company, Others};
+pub use self::company::{Company, Others, ServeWeb};
 pub use self::link::{Answer, Heard, Link, LinkEnd, NoStreams, Peer, Reader, Sink, Source, StreamEnd, Streams, Writer};
 pub use self::register::{Sessions, Settings};

@@ -6,6 +6,7 @@
 //! Must not know: what an event means. Whatever frame arrives is handed to the session.
 
 mod lingering;
+pub mod passing;
 pub mod quic;
 pub mod socketio;
 pub mod streams;

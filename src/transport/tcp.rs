@@ -38,7 +38,7 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Time for the head of a request; also how long a kept-alive connection may be idle.
 const REQUEST_HEAD: Duration = Duration::from_secs(30);
 /// Bytes of a request's head, and of what is buffered for each connection.
-const HEAD_BYTES: usize = 16 * 1024;
+pub(super) const HEAD_BYTES: usize = 16 * 1024;
 /// Bytes that the system takes ahead of what it can send.
 const UNSENT: u32 = 64 * 1024;
 /// A pause when the system has no more sockets to give.
@@ -114,6 +114,16 @@ async fn connection(
             http(stream, (peer, Secure(true)), router, stop).await
         }
         None => http(stream, (peer, Secure(false)), router, stop).await,
+    }
+}
+
+/// Serves a connection that a node of ours has taken for this one, and carries here on `stream`.
+pub async fn carried<S>(stream: S, from: (SocketAddr, Secure), router: Router, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if let Err(error) = http(stream, from, router, stop).await {
+        debug!(%error, "an HTTP connection by way of another node ended early");
     }
 }
 

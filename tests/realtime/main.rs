@@ -9,6 +9,7 @@ mod files;
 mod http_files;
 mod http_files_refused;
 mod nodes;
+mod nodes_http;
 mod presence;
 mod rest;
 mod scenarios;

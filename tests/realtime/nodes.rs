@@ -3,6 +3,7 @@
 //!
 //! Each node runs on a runtime of its own, so that it can be killed: nothing of it says a word then.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,7 @@ over_every_pair_of_doors! {
 const SECRET: &str = "a secret of all nodes that is long enough";
 
 /// Nodes of one service.
-struct Service {
+pub struct Service {
     shared: Shared,
     nodes: Vec<Option<Node>>,
 }
@@ -44,8 +45,9 @@ struct Node {
 }
 
 impl Node {
-    fn start(shared: &Shared, number: u8) -> Self {
-        let (folder, config) = settled(&[("DUOLOGUE_AUTH_JWT_SECRET", SECRET), ("DUOLOGUE_SESSION_DRAIN_MS", "8000")]);
+    fn start(shared: &Shared, number: u8, settings: &[(&str, &str)]) -> Self {
+        let common = [("DUOLOGUE_AUTH_JWT_SECRET", SECRET), ("DUOLOGUE_SESSION_DRAIN_MS", "8000")];
+        let (folder, config) = settled(&[&common, settings].concat());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let cluster: Arc<dyn Cluster> = shared.join(NodeId::from_bytes([number; 8]));
         let (stop, stopping) = oneshot::channel::<()>();
@@ -65,12 +67,16 @@ impl Node {
 impl Service {
     /// So many nodes, which know of each other.
     async fn of(count: u8) -> Self {
+        Self::with(count, &[]).await
+    }
+
+    /// The same, with these settings.
+    pub async fn with(count: u8, settings: &'static [(&str, &str)]) -> Self {
         let shared = Local::world();
         let nodes: Vec<_> = {
             let shared = shared.clone();
-            tokio::task::spawn_blocking(move || (1..=count).map(|it| Some(Node::start(&shared, it))).collect())
-                .await
-                .unwrap()
+            let start = move || (1..=count).map(|it| Some(Node::start(&shared, it, settings))).collect();
+            tokio::task::spawn_blocking(start).await.unwrap()
         };
         let service = Self { shared, nodes };
         // Each hears of the others with its next beat.
@@ -78,13 +84,17 @@ impl Service {
         service
     }
 
-    async fn target(&self, node: usize) -> Target {
-        let http = self.nodes[node].as_ref().unwrap().addresses.http.unwrap();
-        Rest::at(&format!("http://{http}")).await.unwrap().target().await.unwrap()
+    /// Where a node speaks HTTP.
+    pub fn http(&self, node: usize) -> SocketAddr {
+        self.nodes[node].as_ref().unwrap().addresses.http.unwrap()
     }
 
-    async fn token(&self, node: usize) -> String {
-        let http = self.nodes[node].as_ref().unwrap().addresses.http.unwrap();
+    pub async fn target(&self, node: usize) -> Target {
+        Rest::at(&format!("http://{}", self.http(node))).await.unwrap().target().await.unwrap()
+    }
+
+    pub async fn token(&self, node: usize) -> String {
+        let http = self.http(node);
         let answer = reqwest::Client::new().post(format!("http://{http}/api/auth/guest")).send().await.unwrap();
         answer.json::<serde_json::Value>().await.unwrap()["data"]["token"].as_str().unwrap().to_owned()
     }
@@ -124,14 +134,14 @@ impl Service {
     }
 
     /// Asks a node to stop, as SIGTERM does.
-    fn stop(&mut self, node: usize) -> oneshot::Receiver<()> {
+    pub fn stop(&mut self, node: usize) -> oneshot::Receiver<()> {
         let node = self.nodes[node].as_mut().unwrap();
         node.stop.take().unwrap().send(()).unwrap();
         node.stopped.take().unwrap()
     }
 
     /// Kills a node: none of its tasks runs another step.
-    async fn kill(&mut self, node: usize) {
+    pub async fn kill(&mut self, node: usize) {
         let mut node = self.nodes[node].take().unwrap();
         let runtime = node.runtime.take().unwrap();
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_millis(50))).await.unwrap();
@@ -146,7 +156,7 @@ impl Drop for Node {
     }
 }
 
-async fn met(client: &mut Client) -> Matched {
+pub async fn met(client: &mut Client) -> Matched {
     match until(client, "user:matched").await {
         ServerEvent::Matched(matched) => matched,
         other => unreachable!("{other:?}"),

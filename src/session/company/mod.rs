@@ -16,12 +16,14 @@ mod ledger;
 mod moving;
 mod people;
 mod rebuilding;
+mod web;
 mod words;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -31,6 +33,7 @@ pub(super) use self::home::Road;
 use self::ledger::Ledger;
 pub(super) use self::moving::{Carried, Elsewhere, Going};
 pub use self::people::Others;
+pub use self::web::ServeWeb;
 use self::words::{Ask, Reply};
 use super::register::Sessions;
 use crate::cluster::{BEAT, Card, Cluster, Counts, Doors, Note};
@@ -68,6 +71,8 @@ struct Inner {
     /// Cancelled when this node drains: links that are carried elsewhere are let go.
     draining: CancellationToken,
     rebuilding: tokio::sync::Mutex<()>,
+    /// How many may look for the node that has something.
+    searches: Semaphore,
 }
 
 impl Company {
@@ -83,6 +88,7 @@ impl Company {
             away: AtomicBool::new(false),
             draining: CancellationToken::new(),
             rebuilding: tokio::sync::Mutex::default(),
+            searches: Semaphore::new(web::SEARCHES),
         }))
     }
 
@@ -143,11 +149,11 @@ impl Company {
 
 impl Sessions {
     /// Lives among the other nodes until `stop`: says that this one lives, reads what they tell it, writes
-    /// down where its sessions are, and serves their streams.
-    pub async fn keep_company(&self, stop: CancellationToken) {
+    /// down where its sessions are, and serves their streams; those that are connections of clients, by `web`.
+    pub async fn keep_company(&self, web: ServeWeb, stop: CancellationToken) {
         let Some(company) = self.0.company.clone() else { return };
         let sessions = self.clone();
-        let serve = move |peer: Peer, wire: Wire| sessions.clone().serve_node(peer, wire);
+        let serve = move |peer: Peer, wire: Wire| sessions.clone().serve_node(peer, wire, Arc::clone(&web));
         tokio::join!(
             self.keep_beating(&company, &stop),
             self.keep_reading(&company, &stop),

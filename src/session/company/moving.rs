@@ -11,7 +11,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use super::home::CarriedLink;
 use super::ledger::Known;
 use super::words::{self, Ask, Back, LinkCard, Reply};
-use super::{Company, Over, REPLY, Road, edge};
+use super::{Company, Over, REPLY, Road, ServeWeb, edge};
 use crate::auth::Identity;
 use crate::cluster::{Record, TalkRecord, Whereabouts};
 use crate::hub::Door;
@@ -178,7 +178,7 @@ impl Sessions {
     }
 
     /// Serves a stream that another node has opened.
-    pub(super) async fn serve_node(self, peer: Peer, mut wire: Wire) {
+    pub(super) async fn serve_node(self, peer: Peer, mut wire: Wire, web: ServeWeb) {
         let Some(company) = self.0.company.clone() else { return };
         let asked = timeout(REPLY, wire.come.next()).await;
         let Ok(Ok(Some((words::ASK, ask)))) = asked else { return };
@@ -196,6 +196,19 @@ impl Sessions {
             Ok(Ask::People) => {
                 let people = self.0.chat.online().into_iter().map(Into::into).collect();
                 reply(&mut wire, &Reply::People { people }).await;
+            }
+            Ok(Ask::Talker { user }) => {
+                reply(&mut wire, &granted(self.0.chat.may_upload(user).is_ok())).await;
+            }
+            Ok(Ask::Ticket { ticket }) => {
+                reply(&mut wire, &granted(self.0.chat.offers(ticket))).await;
+            }
+            Ok(Ask::Web { peer, secure }) => {
+                if reply(&mut wire, &Reply::Granted).await
+                    && let Ok(stream) = wire.bare().await
+                {
+                    web(stream, peer, secure).await;
+                }
             }
             Err(error) => debug!(%error, node = %peer.node(), "another node asks for what is not known here"),
         }

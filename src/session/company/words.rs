@@ -2,6 +2,8 @@
 //! once that is granted, the stream carries the link of a client from the node at which it is (its *edge*)
 //! to the node at which the session is (its *home*).
 
+use std::net::SocketAddr;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
@@ -10,8 +12,8 @@ use crate::hub::{Door, Here};
 use crate::nodes::Outgoing;
 use crate::outbox::Batch;
 use crate::protocol::{
-    ChunkHeader, ClientFrame, Closing, Encoded, Lost, PublicUser, Refusal, Resume, SessionId, TransferId, UserId,
-    Whence, write_frame,
+    ChunkHeader, ClientFrame, Closing, Encoded, Lost, PublicUser, Refusal, Resume, SessionId, Ticket, TransferId,
+    UserId, Whence, write_frame,
 };
 use crate::session::Heard;
 use crate::session::image::Image;
@@ -57,6 +59,13 @@ pub(super) enum Ask {
     Resume(Box<Back>),
     /// Who is there?
     People,
+    /// Does this person talk there?
+    Talker { user: UserId },
+    /// Is a file offered there by this ticket?
+    Ticket { ticket: Ticket },
+    /// Serve a request of a client that is here, at this address, and came by TLS or not. Once that is
+    /// granted, the stream is its connection.
+    Web { peer: SocketAddr, secure: bool },
 }
 
 /// A client that would go on with its session.
