@@ -435,6 +435,6 @@ mod tests {
             assert_eq!(heard, "at once and later");
             stop.cancel();
         };
-        tokio::join!(far.serve(move |peer, wire| echo(peer, wire), stop.clone()), talking);
+        tokio::join!(far.serve(echo, stop.clone()), talking);
     }
 }

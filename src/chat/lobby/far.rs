@@ -124,8 +124,18 @@ impl Far {
         self.searches.get(&session).map(|search| search.state)
     }
 
+    /// Whether someone who waits here would have that one: whom they have found may be here before the answer
+    /// that says so.
+    pub(super) fn takes(&self, seeker: SessionId, found: SessionId) -> bool {
+        match self.state(seeker) {
+            Some(State::Awaits(awaited)) => awaited == found,
+            Some(State::Stands | State::Here) => true,
+            Some(State::Leaves) | None => false,
+        }
+    }
+
     /// Whether someone waits here for that one.
-    pub(super) fn awaits(&self, seeker: SessionId, found: SessionId) -> bool {
+    fn awaits(&self, seeker: SessionId, found: SessionId) -> bool {
         self.state(seeker) == Some(State::Awaits(found))
     }
 

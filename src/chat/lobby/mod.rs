@@ -163,14 +163,17 @@ impl Lobby {
     pub(super) fn meet(&self, seeker: SessionId, found: &Arc<Person>, waited: Duration) -> bool {
         let mut queue = self.queue();
         found.state().since = self.now().saturating_sub(waited);
-        let waits = queue.people.get(&seeker).cloned().filter(|_| queue.far.awaits(seeker, found.member.session));
+        let waits = queue.people.contains_key(&seeker) && queue.far.takes(seeker, found.member.session);
         match waits {
-            Some(_) => {
+            true => {
+                // A ticket of theirs may stand by now that was put since.
+                queue.far.touch(seeker);
+                self.0.errands.notify_one();
                 queue.people.insert(found.member.session, Arc::clone(found));
                 queue.bring_two_together(seeker, found.member.session);
                 true
             }
-            None => {
+            false => {
                 let since = found.state().since;
                 self.enter_since(&mut queue, found, since);
                 false

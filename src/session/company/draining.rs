@@ -57,8 +57,7 @@ impl Sessions {
     /// Sends one session, or two that talk, to another node.
     async fn hand_over(&self, company: &Company, entry: Arc<Entry>, until: Instant) {
         // A talk goes with the one of its two who is polite.
-        loop {
-            let Some(talk) = self.0.chat.talk_of_session(entry.user, entry.id) else { break };
+        while let Some(talk) = self.0.chat.talk_of_session(entry.user, entry.id) {
             if !talk.polite {
                 // It goes with the partner, or is looked at again once they have parted.
                 if self.entry(talk.partner).is_none() || self.entry(entry.id).is_none() || Instant::now() >= until {

@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::words::{self, Ended, Told};
@@ -89,7 +90,7 @@ pub(super) async fn carry<R: Reader, W: Writer, S: Streams>(
                 return Over::Here(image, VecDeque::new());
             }
             let mut back = VecDeque::new();
-            while let Ok(Some((words::BACK, mut message))) = come.next().await {
+            while let Ok(Ok(Some((words::BACK, mut message)))) = timeout(deadline, come.next()).await {
                 let kind = if message.has_remaining() { message.get_u8() } else { break };
                 match words::heard(kind, message) {
                     Some((heard, _)) => back.push_back(heard),
