@@ -244,7 +244,7 @@ fn an_env_file_of_the_original_starts() {
         ("MAX_VOICE_DURATION", "300"),
     ];
     let development = with(&[&theirs[..], &[("NODE_ENV", "development")]].concat()).unwrap();
-    assert_eq!(development.warnings.len(), 2, "{:?}", development.warnings);
+    assert_eq!(development.warnings.len(), 1, "{:?}", development.warnings);
     // What docs/migrating.md says of production, one after the other.
     let mut so_far = [&theirs[..], &[("NODE_ENV", "production")]].concat();
     assert_says(&with(&so_far).unwrap_err(), &["tls.certificate", "listen.https and listen.quic to off"]);

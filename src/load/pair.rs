@@ -251,7 +251,8 @@ impl Pair {
     /// The session cannot go on.
     pub async fn settle(&mut self, wait: Duration) -> Result<bool, Error> {
         let deadline = Instant::now() + wait;
-        while !self.is_settled() && !self.is_over() {
+        // Where one has heard of an end, the other has yet to.
+        while !self.is_settled() && !self.sides.iter().all(|side| side.ledger.has_ended()) {
             let Ok((side, news)) = timeout_at(deadline, self.news()).await else { return Ok(false) };
             self.take(side, news)?;
         }

@@ -15,6 +15,7 @@ mod company;
 mod core;
 mod dispatch;
 mod entry;
+mod hello;
 mod image;
 mod limits;
 mod link;

@@ -17,17 +17,17 @@ use super::company::{Carried, Elsewhere, Going, Over, Road};
 use super::core::Core;
 use super::dispatch;
 use super::entry::{Entry, Grace, Held};
+use super::hello::{Refused, first_hello, protocol_error, unidentified};
 use super::link::{Answer, Heard, Link, LinkEnd, Peer, Reader, Replayed, Streams, Writer};
 use super::parting::part;
 use super::pulse::{Due, Pulse};
 use super::register::Sessions;
 use super::writing::{long_after_the_end, write, write_on};
-use crate::chat::accounts;
 use crate::hub::Door;
 use crate::outbox::{Batch, Kin};
 use crate::protocol::{
-    Arrival, Beat, ClientEvent, ClientFrame, ClientLimits, CloseReason, Closing, Established, FILE_CHUNK, Hello,
-    Inbound, Lost, MAX_FRAME, MAX_TEXT, PROTOCOL, Refusal, Resume, ServerEvent, TRANSFER_WINDOW, Whence, millis,
+    Arrival, Beat, ClientFrame, ClientLimits, CloseReason, Closing, Established, FILE_CHUNK, Inbound, Lost, MAX_FRAME,
+    MAX_TEXT, Refusal, Resume, ServerEvent, TRANSFER_WINDOW, Whence, millis,
 };
 
 /// How long a link that was asked to give its session away waits for the taker before it counts
@@ -561,41 +561,5 @@ impl Sessions {
         let outcome = dispatch::act(&self.0.chat, core, event, seq.is_some()).await;
         dispatch::tell(core, outcome, answer);
         soon
-    }
-}
-
-/// Why a link gets no session.
-enum Refused {
-    Say(Closing),
-    /// It is gone; nobody is there to be told.
-    Gone,
-}
-
-async fn first_hello<R: Reader>(reader: &mut R) -> Result<Hello, Refused> {
-    let say = |closing| Err(Refused::Say(closing));
-    let frame = match reader.recv().await {
-        Ok(Heard::Frame(frame) | Heard::Asked(frame, _)) => frame,
-        Ok(Heard::Chunk(..)) => return say(protocol_error("the first frame must be connection:hello".to_owned())),
-        Err(LinkEnd::TooBig) => return say(Closing::new(CloseReason::TooBig)),
-        Err(LinkEnd::Closed | LinkEnd::Lost(_)) => return Err(Refused::Gone),
-    };
-    match frame.and_then(|frame| frame.event) {
-        Ok(ClientEvent::Hello(hello)) if hello.protocol == PROTOCOL => Ok(hello),
-        Ok(ClientEvent::Hello(hello)) => {
-            say(protocol_error(format!("this server speaks protocol {PROTOCOL}, not {}", hello.protocol)))
-        }
-        Ok(other) => say(protocol_error(format!("the first frame must be connection:hello, not {}", other.name()))),
-        Err(refusal) => say(protocol_error(format!("the hello was refused: {}", refusal.message))),
-    }
-}
-
-fn protocol_error(what: String) -> Closing {
-    Closing::because(CloseReason::ProtocolError, format!("The client broke the protocol: {what}."))
-}
-
-fn unidentified(error: &accounts::Error) -> Closing {
-    match error {
-        accounts::Error::Token(_) => Closing::because(CloseReason::TokenInvalid, error.to_string()),
-        _ => Closing::because(CloseReason::Internal, error.to_string()).retry_after_ms(2_000),
     }
 }
