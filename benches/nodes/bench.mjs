@@ -30,7 +30,7 @@ const TICK = 1 / 100;
 const ROOM = {
   DUOLOGUE_LIMITS_MATCHES_PER_MINUTE: "1000000",
   DUOLOGUE_LIMITS_MAX_PARKED: "20000",
-  DUOLOGUE_LOG_LEVEL: "warn",
+  DUOLOGUE_LOG_LEVEL: process.env.BENCH_LOG ?? "warn",
   // The same two meet again and again, and whoever waits for their own interest waits on.
   DUOLOGUE_MATCHING_AVOID_LAST: "0",
   DUOLOGUE_MATCHING_WIDER_AFTER_MS: "3600000",
@@ -374,20 +374,21 @@ async function drain() {
         const before = await service.links();
         const { code, ms: took } = await service.rig.nodes[0].drain(60_000);
         const drained = performance.now();
-        await until(async () => {
-          const all = await Promise.all(service.rig.nodes.slice(1).map((node) => node.stats()));
-          return all.reduce((sum, { connections: { webtransport, websocket } }) => sum + webtransport + websocket, 0) >= 6 * PAIRS_EACH;
-        }, 20_000, () => "not all have come to the other nodes");
+        let there;
+        const others = async () => (there = (await Promise.all(service.rig.nodes.slice(1).map((node) => node.stats()))).map(({ connections }) => connections));
+        const back = async () => sum((await others()).map(({ webtransport, websocket }) => webtransport + websocket)) >= 6 * PAIRS_EACH;
+        await until(back, 20_000, () => `the node ended with ${code} in ${took} ms; at the others are ${JSON.stringify(there)}`);
         return { before, code, took, all: took + (performance.now() - drained) };
       })();
-      work.catch(() => {});
-      const { before, code, took, all } = await Promise.race([work, loading.then(() => work)]);
+      work.catch((error) => console.error(error.message));
       const report = await loading;
-      console.error(door, JSON.stringify({ before, code, took, all, report }));
+      console.error(door, JSON.stringify(report));
+      const { before, code, took, all } = await work;
       const resumed = report.linksLost - report.nodesLost;
       // Of a pair at two nodes both are at one, so a third of all is here, more or less.
       measured(before[0] >= 1.6 * PAIRS_EACH && resumed > 0, `sessions at the node before: ${before}`);
       if (code !== 0) throw new Error(`the node ended with ${code}`);
+      if (report.conversationsLost || report.failures.length || report.said !== report.heard) throw new Error(`${report.conversationsLost} talks were lost, ${report.said} said, ${report.heard} heard`);
       rows.push([door, before[0], took, all, resumed, report]);
     });
   }
