@@ -15,9 +15,9 @@ use axum::response::{IntoResponse, Response};
 use tracing::info;
 
 use crate::chat::Chat;
-use crate::protocol::{NodeId, Ticket};
+use crate::protocol::{NodeId, UserId};
 use crate::rest;
-use crate::session::Sessions;
+use crate::session::{Search, Sessions};
 use crate::tls::Secure;
 use crate::transport::passing;
 
@@ -40,26 +40,26 @@ impl Passing {
         }
     }
 
-    /// The other node to which a request belongs; `None`: it is answered here.
-    async fn elsewhere(&self, parts: &Parts) -> Option<NodeId> {
-        match (&parts.method, parts.uri.path().strip_prefix(FILES)?) {
-            (&Method::POST, "") => {
-                let token = rest::bearer(&parts.headers)?;
-                let (identity, _) = self.chat.accounts().identify(token).await.ok()?;
-                match self.chat.may_upload(identity.id) {
-                    Ok(()) => None,
-                    Err(_) => self.sessions.talks_at(identity.id).await,
-                }
-            }
-            (&Method::GET, rest) => {
-                let ticket: Ticket = rest.strip_prefix('/')?.parse().ok()?;
-                match self.chat.offers(ticket) {
-                    true => None,
-                    false => self.sessions.offered_at(ticket).await,
-                }
-            }
-            _ => None,
+    /// The other node to which a request belongs; nowhere else, if it is to be answered here.
+    async fn elsewhere(&self, parts: &Parts) -> Search {
+        let path = parts.uri.path().strip_prefix(FILES);
+        match (&parts.method, path) {
+            (&Method::POST, Some("")) => match self.sender(parts).await {
+                Some(user) if self.chat.may_upload(user).is_err() => self.sessions.talks_at(user).await,
+                Some(_) | None => Search::Nowhere,
+            },
+            (&Method::GET, Some(rest)) => match rest.strip_prefix('/').and_then(|ticket| ticket.parse().ok()) {
+                Some(ticket) if !self.chat.offers(ticket) => self.sessions.offered_at(ticket).await,
+                Some(_) | None => Search::Nowhere,
+            },
+            _ => Search::Nowhere,
         }
+    }
+
+    /// Whose token it is. Without a good one there is nothing to look for, and the answer is the same anywhere.
+    async fn sender(&self, parts: &Parts) -> Option<UserId> {
+        let token = rest::bearer(&parts.headers)?;
+        self.chat.accounts().identify(token).await.ok().map(|(identity, _)| identity.id)
     }
 
     async fn to(&self, node: NodeId, request: Request) -> Result<Response, rest::Error> {
@@ -83,10 +83,11 @@ impl Passing {
 
 async fn pass(State(passing): State<Passing>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let node = passing.elsewhere(&parts).await;
+    let search = passing.elsewhere(&parts).await;
     let request = Request::from_parts(parts, body);
-    match node {
-        None => next.run(request).await,
-        Some(node) => passing.to(node, request).await.unwrap_or_else(IntoResponse::into_response),
+    match search {
+        Search::Nowhere => next.run(request).await,
+        Search::Found(node) => passing.to(node, request).await.unwrap_or_else(IntoResponse::into_response),
+        Search::Unsure => rest::Error::NodeAway.into_response(),
     }
 }

@@ -27,6 +27,6 @@ mod register;
 mod run;
 mod writing;
 
-pub use self::company::{Company, Others, ServeWeb};
+pub use self::company::{Company, Others, Search, ServeWeb};
 pub use self::link::{Answer, Heard, Link, LinkEnd, NoStreams, Peer, Reader, Sink, Source, StreamEnd, Streams, Writer};
 pub use self::register::{Sessions, Settings};

@@ -33,7 +33,7 @@ pub(super) use self::home::Road;
 use self::ledger::Ledger;
 pub(super) use self::moving::{Carried, Elsewhere, Going};
 pub use self::people::Others;
-pub use self::web::ServeWeb;
+pub use self::web::{Search, ServeWeb};
 use self::words::{Ask, Reply};
 use super::register::Sessions;
 use crate::cluster::{BEAT, Card, Cluster, Counts, Doors, Note};
