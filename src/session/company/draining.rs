@@ -1,5 +1,6 @@
 //! A node that is about to stop: its sessions go to others, and its clients after them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,37 +45,52 @@ impl Sessions {
             debug!(%error, "the cluster was not told that this node stops");
         }
         let until = Instant::now() + grace;
-        let entries = self.entries();
-        info!(sessions = entries.len(), others = company.others().len(), "sessions go to other nodes");
+        info!(sessions = self.count(), others = company.others().len(), "sessions go to other nodes");
         company.0.draining.cancel();
-        let moves = entries.into_iter().map(|entry| self.hand_over(&company, entry, until));
-        let moving = stream::iter(moves).buffer_unordered(AT_ONCE).for_each(|()| std::future::ready(()));
-        // What has begun is not left half done: each step of it has a deadline of its own.
-        moving.await;
+        let mut tried = HashSet::new();
+        loop {
+            let late = Instant::now() + RESERVE >= until;
+            let mut waits = false;
+            let mut moves = Vec::new();
+            for entry in self.entries() {
+                if tried.contains(&entry.id) {
+                    continue;
+                }
+                let partner = match self.0.chat.talk_of_session(entry.user, entry.id) {
+                    // Of two who talk the polite one takes both along.
+                    Some(talk) if !talk.polite && self.entry(talk.partner).is_some() => {
+                        waits = true;
+                        continue;
+                    }
+                    // Files that are on their way arrive first, while there is time.
+                    Some(talk) if talk.carries && !late => {
+                        waits = true;
+                        continue;
+                    }
+                    Some(talk) if talk.polite => self.entry(talk.partner),
+                    Some(_) | None => None,
+                };
+                tried.extend([Some(entry.id), partner.as_ref().map(|partner| partner.id)].into_iter().flatten());
+                moves.push(self.hand_over(&company, entry, partner));
+            }
+            let moved = !moves.is_empty();
+            // What has begun is not left half done: each step of it has a deadline of its own.
+            stream::iter(moves).buffer_unordered(AT_ONCE).for_each(|()| std::future::ready(())).await;
+            if Instant::now() >= until || (!moved && !waits) {
+                break;
+            }
+            if !moved {
+                sleep(AGAIN).await;
+            }
+        }
         self.count()
     }
 
     /// Sends one session, or two that talk, to another node.
-    async fn hand_over(&self, company: &Company, entry: Arc<Entry>, until: Instant) {
-        // A talk goes with the one of its two who is polite.
-        while let Some(talk) = self.0.chat.talk_of_session(entry.user, entry.id) {
-            if !talk.polite {
-                // It goes with the partner, or is looked at again once they have parted.
-                if self.entry(talk.partner).is_none() || self.entry(entry.id).is_none() || Instant::now() >= until {
-                    break;
-                }
-                sleep(AGAIN).await;
-                continue;
-            }
-            if talk.carries && Instant::now() + RESERVE < until {
-                sleep(AGAIN).await;
-                continue;
-            }
-            let Some(partner) = self.entry(talk.partner) else { break };
-            return self.hand_over_pair(company, [entry, partner]).await;
-        }
-        if self.entry(entry.id).is_some() {
-            self.hand_over_one(company, entry).await;
+    async fn hand_over(&self, company: &Company, entry: Arc<Entry>, partner: Option<Arc<Entry>>) {
+        match partner {
+            Some(partner) => self.hand_over_pair(company, [entry, partner]).await,
+            None => self.hand_over_one(company, entry).await,
         }
     }
 
