@@ -22,7 +22,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use futures_util::FutureExt;
 use tokio::net::{TcpListener, lookup_host};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -44,6 +44,8 @@ use crate::{rest, store};
 const RENEWAL: Duration = Duration::from_secs(10 * 60);
 /// How long QUIC may take to say its last goodbyes, after all else has stopped.
 const QUIC_GOODBYE: Duration = Duration::from_secs(1);
+/// What links have at the least for what is still to be written, when handing sessions over has taken all the time.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -293,13 +295,14 @@ impl Server {
             // Connections that stand go on; new ones are refused.
             endpoint.set_server_config(None);
         }
+        let until = Instant::now() + config.session.drain;
         let left = sessions.hand_over_all(config.session.drain).await;
         info!(left, "what is left here ends");
         sessions.drain();
         stopping.cancel();
         tasks.close();
         let over = async { tokio::join!(socketio.close(), tasks.wait()) };
-        if timeout(config.session.drain, over).await.is_err() {
+        if timeout_at(until.max(Instant::now() + LAST_WORDS).into(), over).await.is_err() {
             warn!(left = tasks.len(), "some connections did not end in time and are cut");
         }
         sessions.leave_company().await;

@@ -49,18 +49,23 @@ pub struct TalkLuggage {
 }
 
 impl Participant {
-    /// What goes with them. They look for nobody here any more, and tell nobody that they are gone.
-    pub fn pack(&self) -> Luggage {
+    /// What goes with them. They look for nobody here any more, and tell nobody that they are gone. `None`: they are
+    /// in a talk, which may have begun in this very moment; it is not torn.
+    pub fn pack(&self) -> Option<Luggage> {
         let waited = self.chat.lobby.pack(&self.person);
+        // From here on nobody finds them.
+        if self.person.talk().is_some() {
+            return None;
+        }
         let state = self.person.state();
-        Luggage {
+        Some(Luggage {
             wish: state.wish.clone(),
             waited: waited.map(millis),
             recent: state.recent.iter().copied().collect(),
             late: state.late.iter().cloned().collect(),
             away: self.person.member.is_away(),
             whence: (*self.person.member.whence()).clone(),
-        }
+        })
     }
 
     /// They have not travelled after all: whoever was looking goes on at their place.

@@ -366,14 +366,20 @@ async fn records(backend: &dyn Backend) {
     let [one, other] = &nodes(backend, 2).await[..] else { unreachable!() };
     let talk =
         TalkRecord { conversation: ConversationId::from_bytes(rand::random()), rest: r#"{"a":"ü"}"#.to_owned() };
-    let record =
-        |node: &Node, talk| Record { node: node.node(), user: user(), key: Sha256::from_bytes(rand::random()), talk };
+    let record = |node: &Node, talk| {
+        let key = Sha256::from_bytes(rand::random());
+        Record { node: node.node(), hops: 0, user: user(), key, talk }
+    };
     let (ada, bob) = ((session(), record(one, Some(talk))), (session(), record(one, None)));
     assert_eq!(one.find(ada.0).await.unwrap(), None);
     one.record(vec![ada.clone(), bob.clone()]).await.unwrap();
     assert_eq!(other.find(ada.0).await.unwrap().as_ref(), Some(&ada.1));
     assert_eq!(other.find(bob.0).await.unwrap().as_ref(), Some(&bob.1));
-    let moved = record(other, None);
+    let moved = Record { hops: 1, ..record(other, None) };
+    other.record(vec![(bob.0, moved.clone())]).await.unwrap();
+    one.record(vec![bob.clone()]).await.unwrap();
+    assert_eq!(one.find(bob.0).await.unwrap().as_ref(), Some(&moved), "what was written late is from before");
+    let moved = Record { user: user(), ..moved };
     other.record(vec![(bob.0, moved.clone())]).await.unwrap();
     one.forget(vec![ada.0, bob.0, session()]).await.unwrap();
     assert_eq!(one.find(ada.0).await.unwrap(), None);

@@ -191,6 +191,9 @@ pub enum Note {
 pub struct Record {
     /// The node that has it.
     pub node: NodeId,
+    /// How many nodes have had it before.
+    #[serde(default)]
+    pub hops: u32,
     /// Whose it is.
     pub user: UserId,
     /// The SHA-256 of its key.
@@ -261,7 +264,8 @@ pub trait Cluster: Send + Sync {
     /// False: it was not there (any more).
     fn withdraw(&self, session: SessionId) -> Answer<'_, bool>;
 
-    /// Writes down where sessions are, for [`RECORD_LIFE`]; what was there before is gone.
+    /// Writes down where sessions are, for [`RECORD_LIFE`]; what was there before is gone, unless that is of more
+    /// hops: what a node has written late does not hide where the session has gone meanwhile.
     fn record(&self, records: Vec<(SessionId, Record)>) -> Answer<'_, ()>;
     /// Where a session is.
     fn find(&self, session: SessionId) -> Answer<'_, Option<Record>>;

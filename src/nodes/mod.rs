@@ -19,10 +19,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{
+    AsyncUdpSocket, ClientConfig, Connection, Endpoint, EndpointConfig, Runtime, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt,
+};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
@@ -42,6 +47,8 @@ const DIAL: Duration = Duration::from_secs(2);
 const UNKNOWN: Duration = Duration::from_secs(3);
 /// How long a node that is to be reached, and was not heard of yet, is waited for: somewhat longer than a beat.
 const BEGINS: Duration = Duration::from_millis(1_500);
+/// How often someone who waits for a node looks whether it still lives.
+const LOOK: Duration = Duration::from_millis(50);
 /// Streams that a peer may have open at once, of each kind: links that it carries for us.
 const STREAMS: u32 = 16_384;
 /// Flow control windows and buffers, in bytes: of one stream, and of all of a connection.
@@ -102,12 +109,18 @@ impl Nodes {
     /// # Errors
     /// The port is taken or not allowed.
     pub fn bind(address: SocketAddr, tasks: TaskTracker) -> io::Result<Self> {
-        let identity = Identity::make().map_err(io::Error::other)?;
         let socket = std::net::UdpSocket::bind(address)?;
+        Self::on(TokioRuntime.wrap_udp_socket(socket)?, tasks)
+    }
+
+    /// The same on a socket that is there.
+    pub(crate) fn on(socket: Arc<dyn AsyncUdpSocket>, tasks: TaskTracker) -> io::Result<Self> {
+        let identity = Identity::make().map_err(io::Error::other)?;
         let crypto = QuicServerConfig::try_from(identity.server_config()).map_err(io::Error::other)?;
         let mut server = ServerConfig::with_crypto(Arc::new(crypto));
         server.transport_config(Arc::new(transport()));
-        let endpoint = Endpoint::new(EndpointConfig::default(), Some(server), socket, Arc::new(TokioRuntime))?;
+        let runtime = Arc::new(TokioRuntime);
+        let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), Some(server), socket, runtime)?;
         Ok(Self(Arc::new(Inner {
             endpoint,
             identity,
@@ -220,6 +233,20 @@ impl Nodes {
         timeout(DIAL, dialling).await.unwrap_or_else(|_late| Err(unreachable("it took too long".to_owned())))
     }
 
+    /// Yields when a node that was known to live is so no more. Cancel safe.
+    pub async fn gone(&self, node: NodeId) {
+        let mut looks = interval(LOOK);
+        let mut lived = false;
+        loop {
+            looks.tick().await;
+            match self.card(node) {
+                Some(_) => lived = true,
+                None if lived => return,
+                None => {}
+            }
+        }
+    }
+
     /// Waits for the card of a node that may have begun a moment ago.
     async fn wait_for(&self, node: NodeId) -> Option<Card> {
         let known = async {
@@ -250,8 +277,17 @@ impl Nodes {
             let Some(incoming) = incoming else { return };
             let (nodes, serve, stop) = (self.clone(), serve.clone(), stop.clone());
             self.0.tasks.spawn(async move {
-                let Ok(Ok(connection)) = timeout(DIAL, incoming.into_future()).await else { return };
-                let Some(node) = nodes.who_is(&connection).await else {
+                let coming = async {
+                    let connection = timeout(DIAL, incoming.into_future()).await.ok()?.ok()?;
+                    Some((nodes.who_is(&connection).await, connection))
+                };
+                let come = tokio::select! {
+                    biased; // cards come no more, and who it is will not be known
+                    () = stop.cancelled() => None,
+                    come = coming => come,
+                };
+                let Some((node, connection)) = come else { return };
+                let Some(node) = node else {
                     info!(address = %connection.remote_address().ip(), "someone who is no node of ours was sent away");
                     return connection.close(VarInt::from_u32(1), b"unknown");
                 };
@@ -343,28 +379,36 @@ impl Peer {
 
     /// Hands the streams that the other side opens to the links that they belong to.
     async fn route(self, over: CancellationToken) {
+        // None waits for the one before it.
+        let mut routing = FuturesUnordered::new();
         loop {
-            let accepted = tokio::select! {
+            tokio::select! {
                 biased;
                 () = over.cancelled() => return,
-                accepted = self.connection.accept_uni() => accepted,
-            };
-            let Ok(mut stream) = accepted else { return };
-            let mut number = [0; 8];
-            // The number is the first thing on it: whoever opens a stream writes that at once.
-            let read = timeout(DIAL, stream.read_exact(&mut number)).await;
-            let owner = match read {
-                Ok(Ok(())) => self.links().get(&u64::from_be_bytes(number)).cloned(),
-                Ok(Err(_)) | Err(_) => None,
-            };
-            let left = match owner {
-                Some(owner) => owner.try_send(stream).err().map(|full| full.into_inner()),
-                None => Some(stream),
-            };
-            if let Some(mut stream) = left {
-                // It may have been stopped already.
-                let _ = stream.stop(VarInt::from_u32(stream::UNWANTED));
+                accepted = self.connection.accept_uni() => match accepted {
+                    Ok(stream) => routing.push(self.route_one(stream)),
+                    Err(_) => return,
+                },
+                Some(()) = routing.next() => {}
             }
+        }
+    }
+
+    async fn route_one(&self, mut stream: quinn::RecvStream) {
+        let mut number = [0; 8];
+        // The number is the first thing on it: whoever opens a stream writes that at once.
+        let read = timeout(DIAL, stream.read_exact(&mut number)).await;
+        let owner = match read {
+            Ok(Ok(())) => self.links().get(&u64::from_be_bytes(number)).cloned(),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        let left = match owner {
+            Some(owner) => owner.try_send(stream).err().map(|full| full.into_inner()),
+            None => Some(stream),
+        };
+        if let Some(mut stream) = left {
+            // It may have been stopped already.
+            let _ = stream.stop(VarInt::from_u32(stream::UNWANTED));
         }
     }
 

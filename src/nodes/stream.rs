@@ -15,7 +15,8 @@ use super::Peer;
 pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// Most bytes that are read in one go.
 const READ: usize = 64 * 1024;
-/// What a stream is reset or stopped with that nobody wants any more.
+/// What a stream is reset or stopped with that nobody wants any more. Any other code: whoever had it is gone, as
+/// with a link that is lost.
 pub(super) const UNWANTED: u32 = 1;
 /// A length, and a kind.
 const HEAD: usize = 5;
@@ -42,7 +43,7 @@ pub struct Wire {
 impl Wire {
     pub(super) fn new(send: SendStream, receive: RecvStream) -> Self {
         Self {
-            out: Outgoing { stream: send, waiting: BytesMut::new() },
+            out: Outgoing { stream: Sending { stream: send, whole: false }, waiting: BytesMut::new() },
             come: Incoming { stream: receive, read: BytesMut::new() },
         }
     }
@@ -61,7 +62,7 @@ impl Wire {
 /// A stream of bytes, both ways, as a connection is one. Dropped, what was written is still delivered, and
 /// nothing more is read.
 pub struct Bare {
-    send: SendStream,
+    send: Sending,
     receive: RecvStream,
     /// Came with the last message.
     read: BytesMut,
@@ -80,21 +81,37 @@ impl AsyncRead for Bare {
 
 impl AsyncWrite for Bare {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(Pin::new(&mut self.send), cx, bytes)
+        AsyncWrite::poll_write(Pin::new(&mut self.send.stream), cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_flush(Pin::new(&mut self.send), cx)
+        AsyncWrite::poll_flush(Pin::new(&mut self.send.stream), cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_shutdown(Pin::new(&mut self.send), cx)
+        AsyncWrite::poll_shutdown(Pin::new(&mut self.send.stream), cx)
+    }
+}
+
+/// A stream of quinn's, which when dropped is finished.
+struct Sending {
+    stream: SendStream,
+    /// Its end says that this was all: dropped before, it is reset.
+    whole: bool,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if self.whole {
+            // Fails where the way is gone, too.
+            let _ = self.stream.reset(VarInt::from_u32(0));
+        }
     }
 }
 
 /// The half of a stream that writes.
 pub struct Outgoing {
-    stream: SendStream,
+    stream: Sending,
     /// What is to be written, also of a call that was cancelled.
     waiting: BytesMut,
 }
@@ -117,7 +134,7 @@ impl Outgoing {
     /// Why nothing can be written any more.
     pub async fn flush(&mut self) -> Result<(), Broken> {
         while !self.waiting.is_empty() {
-            let written = self.stream.write(&self.waiting).await.map_err(unwritten)?;
+            let written = self.stream.stream.write(&self.waiting).await.map_err(unwritten)?;
             self.waiting.advance(written);
         }
         Ok(())
@@ -138,25 +155,27 @@ impl Outgoing {
     /// As [`flush`](Self::flush).
     pub async fn bytes(&mut self, bytes: Bytes) -> Result<(), Broken> {
         self.flush().await?;
-        self.stream.write_chunk(bytes).await.map_err(unwritten)
+        self.stream.stream.write_chunk(bytes).await.map_err(unwritten)
     }
 
     /// Waits until the other side wants no more of it, or the way to it is gone.
     pub async fn unwanted(&mut self) {
         // Whatever it says: it is over.
-        let _ = self.stream.stopped().await;
+        let _ = self.stream.stream.stopped().await;
     }
 
     /// That was all.
     pub fn finish(mut self) {
         // Fails only where the other side has stopped it.
-        let _ = self.stream.finish();
+        let _ = self.stream.stream.finish();
+        self.stream.whole = false;
     }
 
     /// There will be no more.
     pub fn reset(mut self) {
         // As above.
-        let _ = self.stream.reset(VarInt::from_u32(UNWANTED));
+        let _ = self.stream.stream.reset(VarInt::from_u32(UNWANTED));
+        self.stream.whole = false;
     }
 }
 
@@ -234,8 +253,10 @@ impl Beside {
     /// The way is gone.
     pub async fn open(&self) -> Result<Outgoing, Broken> {
         let stream = self.peer.connection.open_uni().await.map_err(|error| Broken::Lost(error.to_string()))?;
-        let mut out = Outgoing { stream, waiting: BytesMut::new() };
+        let mut out = Outgoing { stream: Sending { stream, whole: true }, waiting: BytesMut::new() };
         out.waiting.put_u64(self.link);
+        // At once: the other side waits for it.
+        out.flush().await?;
         Ok(out)
     }
 }
@@ -248,14 +269,14 @@ impl Drop for Beside {
 
 fn unwritten(error: WriteError) -> Broken {
     match error {
-        WriteError::Stopped(_) => Broken::Aborted,
+        WriteError::Stopped(code) if code == VarInt::from_u32(UNWANTED) => Broken::Aborted,
         other => Broken::Lost(other.to_string()),
     }
 }
 
 fn unread(error: ReadError) -> Broken {
     match error {
-        ReadError::Reset(_) => Broken::Aborted,
+        ReadError::Reset(code) if code == VarInt::from_u32(UNWANTED) => Broken::Aborted,
         other => Broken::Lost(other.to_string()),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns: the slot, in which the core is while no link has it. Whoever has the core acts for the session.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
@@ -31,6 +32,8 @@ pub(super) struct Entry {
     /// What its client may show in place of the key: the SHA-256 of one that a lost node had given it. All
     /// its numbers begin anew then.
     pub(super) lost_key: Option<Sha256>,
+    /// How many nodes have had it before, or were offered it.
+    hops: AtomicU32,
     pub(super) outbox: Outbox,
     pub(super) begun: Instant,
     /// Why its link is asked to give it up, if not for another link.
@@ -75,12 +78,13 @@ pub(super) struct Named {
     pub(super) device: Option<String>,
     pub(super) grace: Option<Grace>,
     pub(super) lost_key: Option<Sha256>,
+    pub(super) hops: u32,
 }
 
 impl Entry {
     /// One that a link has, under this token.
     pub(super) fn new(named: Named, outbox: Outbox, begun: Instant, wanted: CancellationToken) -> Self {
-        let Named { id, key, user, guest, device, grace, lost_key } = named;
+        let Named { id, key, user, guest, device, grace, lost_key, hops } = named;
         Self {
             id,
             key,
@@ -89,6 +93,7 @@ impl Entry {
             device,
             grace,
             lost_key,
+            hops: AtomicU32::new(hops),
             outbox,
             begun,
             going: Mutex::default(),
@@ -106,6 +111,16 @@ impl Entry {
             grace: self.grace.as_ref().map(|grace| grace.device.clone().unwrap_or_default()),
             began: unix_millis(SystemTime::now()).saturating_sub(millis(self.begun.elapsed())),
         }
+    }
+
+    /// How many nodes have had it before, or were offered it.
+    pub(super) fn hops(&self) -> u32 {
+        self.hops.load(Ordering::Relaxed)
+    }
+
+    /// It stays here after so many hops of its image: what a node that was offered it writes late does not count.
+    pub(super) fn stays_after(&self, hops: u32) {
+        self.hops.store(hops.saturating_add(1), Ordering::Relaxed);
     }
 
     /// The SHA-256 of its key.
@@ -154,7 +169,11 @@ impl Entry {
     /// Leaves the core here for a link to come. The token is cancelled when one takes it.
     pub(super) fn park(&self, core: Box<Core>) -> CancellationToken {
         let taken = CancellationToken::new();
-        *self.slot() = Slot::Parked(core, taken.clone());
+        let mut slot = self.slot();
+        // What it was asked for by then has come too late.
+        self.take_going();
+        *slot = Slot::Parked(core, taken.clone());
+        drop(slot);
         self.changed.notify_waiters();
         taken
     }
@@ -194,6 +213,10 @@ impl Entry {
 
     pub(super) fn over(&self) {
         let slot = std::mem::replace(&mut *self.slot(), Slot::Over);
+        if let Slot::Parked(_, taken) = &slot {
+            // Whoever waits for its client waits no more.
+            taken.cancel();
+        }
         drop(slot);
         self.changed.notify_waiters();
     }

@@ -28,6 +28,9 @@ pub(super) struct Image {
     /// See [`Entry`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) lost_key: Option<Sha256>,
+    /// How many nodes have had it before the one that has taken this image.
+    #[serde(default)]
+    pub(super) hops: u32,
     /// Milliseconds.
     age: u64,
     /// The client's numbers.
@@ -44,10 +47,10 @@ struct GraceImage {
 }
 
 impl Image {
-    /// Takes the image of a session. Whoever was looking for a partner looks no more.
-    pub(super) fn take(entry: &Entry, core: &mut Core, kin: &Kin) -> Self {
-        let luggage = core.participant.pack();
-        Self {
+    /// Takes the image of a session. Whoever was looking for a partner looks no more. `None`: they are in a talk.
+    pub(super) fn take(entry: &Entry, core: &mut Core, kin: &Kin) -> Option<Self> {
+        let luggage = core.participant.pack()?;
+        Some(Self {
             id: entry.id,
             key: entry.key,
             user: super::core::public(&core.identity),
@@ -58,18 +61,20 @@ impl Image {
                 .as_ref()
                 .map(|grace| GraceImage { window_ms: millis(grace.window), device: grace.device.clone() }),
             lost_key: entry.lost_key,
+            hops: entry.hops(),
             age: millis(entry.begun.elapsed()),
             received: core.inbound.received(),
             levels: core.limits.levels(Instant::now()),
             luggage,
             mail: core.outbox.kept(kin),
-        }
+        })
     }
 
     /// Of a session that was lost with its node: of what was said nothing is known. `lost_key` is the SHA-256
-    /// of the key that its client still has.
+    /// of the key that its client still has, `hops` those of its record.
     pub(super) fn anew(
         id: SessionId,
+        hops: u32,
         user: PublicUser,
         device: Option<String>,
         grace: Option<(u64, Option<String>)>,
@@ -84,12 +89,18 @@ impl Image {
             device,
             grace: grace.map(|(window_ms, device)| GraceImage { window_ms, device }),
             lost_key: Some(lost_key),
+            hops,
             age: 0,
             received: 0,
             levels: [f64::MAX; 4],
             luggage,
             mail: Kept::default(),
         }
+    }
+
+    /// For the next who is offered it.
+    pub(super) fn hop(&mut self) {
+        self.hops = self.hops.saturating_add(1);
     }
 
     pub(super) fn identity(&self) -> Identity {

@@ -80,6 +80,15 @@ pub trait Reader: Send {
     /// # Errors
     /// Why there will be no more.
     fn recv(&mut self) -> impl Future<Output = Result<Heard, LinkEnd>> + Send;
+
+    /// Says what became of the last frame, if whoever sent it waits for that; the next [`recv`](Self::recv)
+    /// would do so.
+    ///
+    /// # Errors
+    /// As for `recv`.
+    fn answer(&mut self) -> impl Future<Output = Result<(), LinkEnd>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// A reader that first yields what came before, while the session was elsewhere.
@@ -107,6 +116,10 @@ impl<R: Reader> Reader for Replayed<R> {
             Some(heard) => Ok(heard),
             None => self.reader.recv().await,
         }
+    }
+
+    async fn answer(&mut self) -> Result<(), LinkEnd> {
+        self.reader.answer().await
     }
 }
 

@@ -18,7 +18,7 @@ use super::entry::{Entry, Grace, Held, Named};
 use super::image::Image;
 use super::limits::Limits;
 use super::notes::Notes;
-use super::parking::Parking;
+use super::parking::{Parking, crowded};
 use crate::auth::Identity;
 use crate::chat::Chat;
 use crate::config;
@@ -27,6 +27,15 @@ use crate::protocol::{CloseReason, Closing, Inbound, Lost, Resume, SessionId, Se
 
 /// How long a link that was asked to give its session away may take: it only finishes one command.
 const HANDOVER: Duration = Duration::from_secs(2);
+
+/// Why a client does not get its session.
+#[derive(Debug)]
+pub(super) enum NotTaken {
+    /// There is none to be had.
+    Lost(Lost),
+    /// It is there, and whoever has it does not let go: it is to be asked for again.
+    Busy,
+}
 /// Clients of a draining server come back within this time, each at a moment of its own.
 const DRAIN_SPREAD_MS: u64 = 2_000;
 
@@ -128,7 +137,7 @@ impl Sessions {
         let outbox = Outbox::new(session.outbox_bytes);
         let wanted = CancellationToken::new();
         let (user, guest) = (identity.id, identity.guest);
-        let named = Named { id, key, user, guest, device, grace, lost_key: None };
+        let named = Named { id, key, user, guest, device, grace, lost_key: None, hops: 0 };
         let entry = Arc::new(Entry::new(named, outbox.clone(), Instant::now(), wanted.clone()));
         for superseded in self.register().admit(&entry, session.per_user, limits.max_sessions)? {
             let message = "Another session of yours took this one's place.";
@@ -156,6 +165,7 @@ impl Sessions {
             device: image.device.clone(),
             grace: image.grace(),
             lost_key: image.lost_key,
+            hops: image.hops.saturating_add(1),
         };
         let entry = Arc::new(Entry::new(named, outbox.clone(), image.begun(), wanted.clone()));
         if let Some(left) = self.register().replace(&entry) {
@@ -214,29 +224,35 @@ impl Sessions {
 
     /// Takes over the session that a client wants to go on with, or says why there is none for this
     /// person and key.
-    pub(super) async fn take_over(&self, user: UserId, resume: &Resume) -> Result<Held, Lost> {
+    pub(super) async fn take_over(&self, user: UserId, resume: &Resume) -> Result<Held, NotTaken> {
         let entry = self.entry(resume.session).filter(|entry| entry.user == user && entry.is_shown(&resume.key));
         let Some(entry) = entry else {
-            return Err(self.0.parking.why(user, resume));
+            return Err(NotTaken::Lost(self.0.parking.why(user, resume)));
         };
         match timeout(HANDOVER, entry.claim()).await {
             Ok(Some(held)) if held.core.outbox.has_ended() => {
                 // It ended while nobody had it; whoever parked it has left that to the taker.
                 self.close(&held.entry, None);
-                Err(self.0.parking.why(user, resume))
+                Err(NotTaken::Lost(self.0.parking.why(user, resume)))
             }
             Ok(Some(held)) => Ok(held),
-            Ok(None) | Err(_) => Err(self.0.parking.why(user, resume)),
+            Ok(None) => Err(NotTaken::Lost(self.0.parking.why(user, resume))),
+            Err(_late) => Err(NotTaken::Busy),
         }
     }
 
     /// The same for a client that has no key to show, and is known by its person.
-    pub(super) async fn take_keyless(&self, user: UserId, session: SessionId) -> Result<Held, Lost> {
+    pub(super) async fn take_keyless(&self, user: UserId, session: SessionId) -> Result<Held, NotTaken> {
         let entry = self.entry(session).filter(|entry| entry.user == user && entry.grace.is_some());
-        let Some(entry) = entry else { return Err(Lost::Unknown) };
+        let Some(entry) = entry else { return Err(NotTaken::Lost(Lost::Unknown)) };
         match timeout(HANDOVER, entry.claim()).await {
-            Ok(Some(held)) if !held.core.outbox.has_ended() => Ok(held),
-            Ok(_) | Err(_) => Err(Lost::Unknown),
+            Ok(Some(held)) if held.core.outbox.has_ended() => {
+                self.close(&held.entry, None);
+                Err(NotTaken::Lost(Lost::Unknown))
+            }
+            Ok(Some(held)) => Ok(held),
+            Ok(None) => Err(NotTaken::Lost(Lost::Unknown)),
+            Err(_late) => Err(NotTaken::Busy),
         }
     }
 
@@ -271,8 +287,10 @@ impl Sessions {
     pub(super) fn close(&self, entry: &Arc<Entry>, why: Option<Lost>) {
         self.remember(entry, why);
         entry.over();
-        self.register().remove(entry);
-        self.departed(entry);
+        // What is left of one that has come back here since is nothing that others are to know of.
+        if self.register().remove(entry) {
+            self.departed(entry);
+        }
         self.note_departure(entry);
         let closing = entry.outbox.closing().map(|closing| closing.reason.clone());
         let reason = closing.unwrap_or_else(|| why.map_or_else(String::new, |why| format!("{why:?}").to_lowercase()));
@@ -284,7 +302,8 @@ impl Sessions {
     pub(super) fn remember(&self, entry: &Entry, why: Option<Lost>) {
         let why = why.or_else(|| match entry.outbox.closing()?.code {
             code if code == CloseReason::Slow.code() => Some(Lost::Slow),
-            code if code == CloseReason::Draining.code() => Some(Lost::Crowded),
+            // Not of those that go on elsewhere.
+            _ if entry.outbox.closing()? == &crowded() => Some(Lost::Crowded),
             _ => None,
         });
         if let Some(why) = why {
@@ -330,8 +349,10 @@ impl Register {
         left
     }
 
-    fn remove(&mut self, entry: &Arc<Entry>) {
-        if self.sessions.get(&entry.id).is_some_and(|other| Arc::ptr_eq(other, entry)) {
+    /// True: it was the one of its name.
+    fn remove(&mut self, entry: &Arc<Entry>) -> bool {
+        let same = self.sessions.get(&entry.id).is_some_and(|other| Arc::ptr_eq(other, entry));
+        if same {
             self.sessions.remove(&entry.id);
         }
         if let Some(theirs) = self.people.get_mut(&entry.user) {
@@ -340,5 +361,6 @@ impl Register {
                 self.people.remove(&entry.user);
             }
         }
+        same
     }
 }

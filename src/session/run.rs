@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span};
 
 use super::carry::carry;
-use super::company::{Carried, Elsewhere, Going, Over, Road};
+use super::company::{Carried, Elsewhere, Going, Over, Road, later};
 use super::core::Core;
 use super::dispatch;
 use super::entry::{Entry, Grace, Held};
@@ -21,7 +21,7 @@ use super::hello::{Refused, first_hello, protocol_error, unidentified};
 use super::link::{Answer, Heard, Link, LinkEnd, Peer, Reader, Replayed, Streams, Writer};
 use super::parting::part;
 use super::pulse::{Due, Pulse};
-use super::register::Sessions;
+use super::register::{NotTaken, Sessions};
 use super::writing::{long_after_the_end, write, write_on};
 use crate::hub::Door;
 use crate::outbox::{Batch, Kin};
@@ -148,16 +148,17 @@ impl Sessions {
         if let Some(resume) = &hello.resume {
             let held = match self.take_over(identity.id, resume).await {
                 Ok(held) => Ok(held),
-                Err(Lost::Unknown) => {
+                Err(NotTaken::Busy) => return Err(Refused::Say(later())),
+                Err(NotTaken::Lost(Lost::Unknown)) => {
                     match self.look_elsewhere(&identity, expires, resume.session, Some(resume), &whence, way).await {
                         Elsewhere::Carried(carried) => return Ok(Begun::There(carried)),
-                        Elsewhere::Rebuilt(held) => Ok(held),
+                        Elsewhere::Here(held) => Ok(held),
                         Elsewhere::Later(closing) => return Err(Refused::Say(closing)),
                         Elsewhere::Lost(why) => Err(why),
                         Elsewhere::Nowhere => Err(Lost::Unknown),
                     }
                 }
-                Err(why) => Err(why),
+                Err(NotTaken::Lost(why)) => Err(why),
             };
             match held.and_then(|held| self.resumed(held, expires, whence.clone(), Some(resume))) {
                 Ok((held, established)) => return Ok(Begun::Here(held, established)),
@@ -170,7 +171,7 @@ impl Sessions {
                 Some(held) => Some(held),
                 None => match self.left_elsewhere(&identity, expires, grace, &whence, way).await {
                     Elsewhere::Carried(carried) => return Ok(Begun::There(carried)),
-                    Elsewhere::Rebuilt(held) => Some(held),
+                    Elsewhere::Here(held) => Some(held),
                     Elsewhere::Later(_) | Elsewhere::Lost(_) | Elsewhere::Nowhere => None,
                 },
             };
@@ -313,7 +314,8 @@ impl Sessions {
                     Some(Going::Drained(moved)) => {
                         drop(streams);
                         entry.park(core);
-                        // What waits for an answer has a deadline of its own.
+                        // What waits for an answer has a deadline of its own. It may stay here after all: what was
+                        // cut off of this link is said again on the next.
                         moved.cancelled().await;
                         return Box::pin(part(reader, writer, &self.moved_on())).await;
                     }
@@ -334,6 +336,11 @@ impl Sessions {
                     drop((reader, writer, streams, road));
                     let taken = entry.park(core);
                     return Box::pin(self.wait_for_link(&entry, taken)).await;
+                }
+                // A partner was found here in this moment: it stays, and so does its link.
+                End::Home if core.participant.is_talking() => {
+                    let wanted = entry.run_on();
+                    at = At::Here(Held { entry, core, wanted }, Ok(()));
                 }
                 End::Home => {
                     let Some(road) = road else { return };

@@ -223,7 +223,13 @@ impl Cluster for Local {
 
     fn record(&self, records: Vec<(SessionId, Record)>) -> Answer<'_, ()> {
         self.answer(|state, now| {
-            state.records.extend(records.into_iter().map(|(session, record)| (session, (record, now + RECORD_LIFE))));
+            for (session, record) in records {
+                let newer =
+                    state.records.get(&session).is_some_and(|(known, until)| *until > now && known.hops > record.hops);
+                if !newer {
+                    state.records.insert(session, (record, now + RECORD_LIFE));
+                }
+            }
         })
     }
 

@@ -76,6 +76,7 @@ scripts! {
     arrive: "arrive.lua",
     stays: "stays.lua",
     whereabouts: "whereabouts.lua",
+    record: "record.lua",
     forget: "forget.lua",
     count: "count.lua",
 }
@@ -254,11 +255,11 @@ impl Cluster for Redis {
     fn record(&self, records: Vec<(SessionId, Record)>) -> Answer<'_, ()> {
         Box::pin(async move {
             self.each(records, |mut line, (session, record)| {
-                let mut set = cmd("SET");
-                // Begins with its node, so that a script need not read JSON.
-                let text = format!("{} {}", record.node, json(&record));
-                set.arg(self.session(session)).arg(text).arg("PX").arg(millis(RECORD_LIFE));
-                async move { set.query_async(&mut line).await }
+                let mut invocation = self.scripts.record.key(self.session(session));
+                // Begins with what the scripts look at, so that they need not read JSON.
+                let text = format!("{} {} {}", record.node, record.hops, json(&record));
+                invocation.arg(record.hops).arg(text).arg(millis(RECORD_LIFE));
+                async move { invocation.invoke_async(&mut line).await }
             })
             .await
         })
@@ -270,7 +271,7 @@ impl Cluster for Redis {
             get.arg(self.session(session));
             let text: Option<String> = self.wire.ask(async |mut line: Line| get.query_async(&mut line).await).await?;
             let Some(text) = text else { return Ok(None) };
-            let record = text.split_once(' ').and_then(|(_, json)| serde_json::from_str(json).ok());
+            let record = text.splitn(3, ' ').nth(2).and_then(|json| serde_json::from_str(json).ok());
             // Of a node of another version, for all we know: as good as none.
             if record.is_none() {
                 warn!(%session, "a session's record cannot be read; it is passed over");

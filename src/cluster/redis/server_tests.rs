@@ -388,6 +388,7 @@ async fn figures() {
     };
     let record = |node: &Arc<dyn Cluster>| Record {
         node: node.node(),
+        hops: 0,
         user: UserId::from_bytes([1; 12]),
         key: Sha256::from_bytes([2; 32]),
         talk: None,

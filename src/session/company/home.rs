@@ -111,7 +111,7 @@ pub(in crate::session) struct CarriedReader {
 }
 
 impl Reader for CarriedReader {
-    async fn recv(&mut self) -> Result<Heard, LinkEnd> {
+    async fn answer(&mut self) -> Result<(), LinkEnd> {
         // Whoever asks for the next has done with the last.
         if let Some(mut asked) = self.asked.take() {
             self.answer = Some(words::json(&match asked.try_recv() {
@@ -127,6 +127,11 @@ impl Reader for CarriedReader {
             }
             out.flush().await.map_err(ended)?;
         }
+        Ok(())
+    }
+
+    async fn recv(&mut self) -> Result<Heard, LinkEnd> {
+        self.answer().await?;
         match self.come.next().await.map_err(ended)? {
             None => Err(LinkEnd::Lost("its edge is gone".to_owned())),
             Some((words::END, code)) => Err(match Ended::of(code.first().copied().unwrap_or(1)) {

@@ -48,9 +48,10 @@ const NOTES_AGAIN: Duration = Duration::from_millis(500);
 /// How long a client waits before it tries a node again that does not answer.
 const LATER_MS: u64 = 500;
 
-/// The farewell of a client whose session's node does not answer: it may be about to be known as dead.
-fn later() -> Closing {
-    let message = "The node that has your session does not answer at the moment. Come back.";
+/// The farewell of a client whose session cannot be had now: its node may be about to be known as dead, or the session
+/// be on its way.
+pub(super) fn later() -> Closing {
+    let message = "Your session cannot be had at the moment. Come back.";
     Closing::because(CloseReason::Draining, message).retry_after_ms(LATER_MS)
 }
 
@@ -142,8 +143,12 @@ impl Company {
             let reply = reply.ok_or_else(|| unreachable("it speaks another language".to_owned()))?;
             Ok((wire, beside, reply))
         };
-        let late = |_| Err(Error::Unreachable { node, why: "it did not answer in time".to_owned() });
-        timeout(REPLY, asking).await.unwrap_or_else(late)
+        let unheard = |why: &str| Err(Error::Unreachable { node, why: why.to_owned() });
+        tokio::select! {
+            biased;
+            asked = timeout(REPLY, asking) => asked.unwrap_or_else(|_late| unheard("it did not answer in time")),
+            () = self.0.nodes.gone(node) => unheard("it is gone"),
+        }
     }
 }
 

@@ -10,9 +10,11 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::home::CarriedLink;
 use super::ledger::Known;
+use super::rebuilding::Rebuilt;
 use super::words::{self, Ask, Back, LinkCard, Reply};
 use super::{Company, Over, REPLY, Road, ServeWeb, edge};
 use crate::auth::Identity;
+use crate::chat::Luggage;
 use crate::cluster::{Record, TalkRecord, Whereabouts};
 use crate::hub::Door;
 use crate::nodes::{Beside, Peer, Wire};
@@ -21,7 +23,7 @@ use crate::protocol::{Closing, Lost, NodeId, Resume, ServerEvent, SessionId, Whe
 use crate::session::core::Core;
 use crate::session::entry::{Entry, Grace, Held};
 use crate::session::image::{Image, unix_millis};
-use crate::session::register::Sessions;
+use crate::session::register::{NotTaken, Sessions};
 use crate::session::run::{At, LinkEnds};
 use crate::session::{Link, Reader, Streams, Writer};
 
@@ -49,8 +51,8 @@ pub(in crate::session) enum Elsewhere {
     Carried(Carried),
     /// It is lost, for this reason.
     Lost(Lost),
-    /// Its node is gone; here is its conversation, or what is left of the session.
-    Rebuilt(Held),
+    /// It is here: it has come meanwhile, or was built again since its node is gone.
+    Here(Held),
     /// Its node does not answer: to be tried again.
     Later(Closing),
     /// Nobody knows of it.
@@ -73,25 +75,47 @@ impl Sessions {
         (door, streams): (Door, bool),
     ) -> Option<Carried> {
         let company = self.0.company.as_ref()?;
-        let image = Image::take(entry, core, &Kin::default());
-        let luggage = image.luggage.clone();
+        let Some(image) = Image::take(entry, core, &Kin::default()) else {
+            // A partner was found here in this moment.
+            self.say_sorry(company, to, seeker, entry.id);
+            return None;
+        };
+        let (luggage, hops) = (image.luggage.clone(), image.hops);
         let link = LinkCard { number: rand::random(), door, streams };
         let ask = Ask::Move { image: Box::new(image), link, seeker };
         match company.ask(to, &ask, streams.then_some(link.number)).await {
             Ok((wire, beside, Reply::Granted)) => Some(Carried { wire, beside, node: to }),
             Ok((_, _, reply)) => {
                 debug!(?reply, node = %to, "a session was not taken");
-                self.say_sorry(company, to, seeker, entry.id);
-                core.participant.unpack(&luggage);
+                self.stays(company, entry, core, (to, seeker), (&luggage, hops));
                 None
             }
             Err(error) => {
                 debug!(%error, "a session could not be sent");
-                self.say_sorry(company, to, seeker, entry.id);
-                core.participant.unpack(&luggage);
+                self.stays(company, entry, core, (to, seeker), (&luggage, hops));
                 None
             }
         }
+    }
+
+    /// A session was not taken, or it is not known whether it was: it is here.
+    fn stays(
+        &self,
+        company: &Company,
+        entry: &Entry,
+        core: &Core,
+        (to, seeker): (NodeId, SessionId),
+        (luggage, hops): (&Luggage, u32),
+    ) {
+        self.say_sorry(company, to, seeker, entry.id);
+        entry.stays_after(hops.saturating_add(1));
+        self.write_down(entry, core, true);
+        core.participant.unpack(luggage);
+    }
+
+    /// Whether a session is at that node, by its record.
+    pub(super) async fn has_come(&self, company: &Company, session: SessionId, node: NodeId) -> bool {
+        matches!(company.0.cluster.find(session).await, Ok(Some(record)) if record.node == node)
     }
 
     /// Carries a link to the node at which its session is.
@@ -118,8 +142,10 @@ impl Sessions {
         road: &Road,
         reader: &mut R,
     ) -> Option<NodeId> {
-        let image = Image::take(entry, core, &Kin::default());
+        let image = Image::take(entry, core, &Kin::default())?;
         let arriving = async {
+            // Nothing else is heard of the old home after the session.
+            reader.answer().await.ok()?;
             road.send(&image).await.ok()?;
             // What was on its way here goes back, in its order.
             while let Ok(heard) = reader.recv().await {
@@ -184,12 +210,15 @@ impl Sessions {
         let Ok(Ok(Some((words::ASK, ask)))) = asked else { return };
         match serde_json::from_slice(&ask) {
             Ok(Ask::Move { image, link, seeker }) => self.take_in(&peer, wire, *image, link, seeker).await,
+            Ok(Ask::Room) => {
+                reply(&mut wire, &granted(!self.is_draining())).await;
+            }
             Ok(Ask::Pair { images, talk }) => {
-                let taken = self.take_pair(*images, talk);
+                let taken = self.take_pair(*images, talk).await;
                 reply(&mut wire, &granted(taken)).await;
             }
             Ok(Ask::Single { image }) => {
-                let taken = self.take_single(*image);
+                let taken = self.take_single(*image).await;
                 reply(&mut wire, &granted(taken)).await;
             }
             Ok(Ask::Resume(back)) => self.resume_for(&company, &peer, wire, *back).await,
@@ -248,11 +277,25 @@ impl Sessions {
         let Back { user, expires, session, resume, whence, link } = back;
         let expires = UNIX_EPOCH + Duration::from_millis(expires);
         let beside = link.streams.then(|| peer.beside(link.number));
-        let taken = match &resume {
+        let take = async || match &resume {
             Some(resume) => self.take_over(user, resume).await,
             None => self.take_keyless(user, session).await,
         };
-        let resumed = taken.and_then(|held| self.resumed(held, expires, whence, resume.as_ref()));
+        let taken = match take().await {
+            Err(NotTaken::Lost(Lost::Unknown)) => match self.rebuild_for(company, session).await {
+                Rebuilt::Here => take().await,
+                Rebuilt::At(_) | Rebuilt::Later | Rebuilt::No => Err(NotTaken::Lost(Lost::Unknown)),
+            },
+            taken => taken,
+        };
+        let resumed = match taken {
+            Ok(held) => self.resumed(held, expires, whence, resume.as_ref()),
+            Err(NotTaken::Lost(why)) => Err(why),
+            Err(NotTaken::Busy) => {
+                reply(&mut wire, &Reply::Refused { why: "whoever has it does not let go".to_owned() }).await;
+                return;
+            }
+        };
         let (held, established) = match resumed {
             Ok(resumed) => resumed,
             Err(why) => {
@@ -296,6 +339,19 @@ impl Sessions {
         };
         // Once more: it may be about to move while it is asked for.
         for _ in 0..3 {
+            if self.entry(session).is_some() {
+                let taken = match resume {
+                    Some(resume) => self.take_over(identity.id, resume).await,
+                    None => self.take_keyless(identity.id, session).await,
+                };
+                match taken {
+                    Ok(held) => return Elsewhere::Here(held),
+                    // It may have left in this moment.
+                    Err(NotTaken::Lost(Lost::Unknown)) => {}
+                    Err(NotTaken::Lost(why)) => return Elsewhere::Lost(why),
+                    Err(NotTaken::Busy) => return Elsewhere::Later(super::later()),
+                }
+            }
             let record = match company.0.cluster.find(session).await {
                 Ok(Some(record)) if record.user == identity.id => record,
                 Ok(Some(_)) => return Elsewhere::Nowhere,
@@ -306,8 +362,9 @@ impl Sessions {
                 }
             };
             if record.node == company.node() {
-                // It was, and is not any more.
-                return Elsewhere::Nowhere;
+                // It is about to come, or to go, or was here and is over.
+                tokio::time::sleep(MOVING).await;
+                continue;
             }
             if company.0.nodes.card(record.node).is_none() {
                 return self
@@ -356,12 +413,27 @@ impl Sessions {
     /// Writes down for the others where a session is, and in which conversation. `person`: also whose it is.
     pub(in crate::session) fn write_down(&self, entry: &Entry, core: &Core, person: bool) {
         let Some(company) = &self.0.company else { return };
+        let record = self.record(company, entry, core);
+        company.0.ledger.note(Known { record, person: entry.whereabouts(company.node()) }, person);
+    }
+
+    /// The same for those who come from a node that may be gone in a moment. Yields when the others can know.
+    pub(super) async fn write_down_at_once(&self, held: &[&Held]) {
+        let Some(company) = &self.0.company else { return };
+        let records = held.iter().map(|it| (it.entry.id, self.record(company, &it.entry, &it.core)));
+        let written = company.0.cluster.record(records.collect()).await;
+        if let Err(error) = written {
+            debug!(%error, "the cluster was not told where sessions have come");
+        }
+        held.iter().for_each(|it| self.write_down(&it.entry, &it.core, true));
+    }
+
+    fn record(&self, company: &Company, entry: &Entry, core: &Core) -> Record {
         let talk = core
             .participant
             .talk_with()
             .map(|companion| TalkRecord { conversation: companion.conversation, rest: self.talk_record(core) });
-        let record = Record { node: company.node(), user: entry.user, key: entry.proof(), talk };
-        company.0.ledger.note(Known { record, person: entry.whereabouts(company.node()) }, person);
+        Record { node: company.node(), hops: entry.hops(), user: entry.user, key: entry.proof(), talk }
     }
 }
 

@@ -51,6 +51,8 @@ pub(super) const BACK: u8 = b'r';
 pub(super) enum Ask {
     /// Have this session; its link stays here, and comes with the stream.
     Move { image: Box<Image>, link: LinkCard, seeker: SessionId },
+    /// Would you have sessions of a node that stops?
+    Room,
     /// Have these two, with their talk; their clients have no link.
     Pair { images: Box<[Image; 2]>, talk: TalkLuggage },
     /// Have this one, whose client has no link.
@@ -66,6 +68,25 @@ pub(super) enum Ask {
     /// Serve a request of a client that is here, at this address, and came by TLS or not. Once that is
     /// granted, the stream is its connection.
     Web { peer: SocketAddr, secure: bool },
+}
+
+impl Ask {
+    /// The sessions that are sent.
+    pub(super) fn images(&self) -> &[Image] {
+        match self {
+            Self::Pair { images, .. } => &images[..],
+            Self::Move { image, .. } | Self::Single { image } => std::slice::from_ref(image),
+            _ => &[],
+        }
+    }
+
+    pub(super) fn images_mut(&mut self) -> &mut [Image] {
+        match self {
+            Self::Pair { images, .. } => &mut images[..],
+            Self::Move { image, .. } | Self::Single { image } => std::slice::from_mut(image),
+            _ => &mut [],
+        }
+    }
 }
 
 /// A client that would go on with its session.
