@@ -10,6 +10,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::client::{Ended, Error};
 use crate::hub::Door;
@@ -33,9 +35,12 @@ pub(crate) struct Faults {
 pub(crate) struct Net(Arc<Inner>);
 
 struct Inner {
-    sessions: Sessions,
+    servers: Vec<Server>,
     state: Mutex<State>,
 }
+
+/// A node: its sessions, and a token that is cancelled when all that is there is gone at once.
+pub(crate) type Server = (Sessions, CancellationToken);
 
 struct State {
     dice: StdRng,
@@ -51,8 +56,13 @@ impl std::fmt::Debug for Net {
 
 impl Net {
     pub(crate) fn new(sessions: Sessions, seed: u64) -> Self {
+        Self::among(vec![(sessions, CancellationToken::new())], seed)
+    }
+
+    /// To one of these servers, by chance.
+    pub(crate) fn among(servers: Vec<Server>, seed: u64) -> Self {
         let state = State { dice: StdRng::seed_from_u64(seed), faults: None };
-        Self(Arc::new(Inner { sessions, state: Mutex::new(state) }))
+        Self(Arc::new(Inner { servers, state: Mutex::new(state) }))
     }
 
     /// What links suffer that are made from now on.
@@ -71,23 +81,28 @@ impl Net {
 
     /// Opens a link; a session serves its other end.
     pub(crate) async fn open(&self, door: Door) -> Result<MemoryWire, Error> {
-        let (fate, opens_after, shut) = {
+        let (fate, opens_after, shut, number, (sessions, down)) = {
             let mut state = self.state();
             let faults = state.faults;
+            // Whoever does not answer is passed over.
+            let (first, count) = (state.dice.random_range(0..self.0.servers.len()), self.0.servers.len());
+            let up = (first..first + count).map(|at| at % count).find(|at| !self.0.servers[*at].1.is_cancelled());
+            let number = up.ok_or_else(|| Error::Connect("nobody answers".to_owned()))?;
+            let server = self.0.servers[number].clone();
             let shut = faults.is_some_and(|faults| state.dice.random_bool(faults.shut));
             let delay = Duration::from_micros(state.dice.random_range(500..60_000));
-            (Fate::draw(&mut state.dice, faults), delay, shut)
+            (Fate::draw(&mut state.dice, faults, server.1.clone()), delay, shut, number + 1, server)
         };
         sleep(opens_after).await;
-        if shut {
+        if shut || down.is_cancelled() {
             return Err(Error::Connect("shut".to_owned()));
         }
         let (up, from_client) = Pipe::new(&fate, fate.server_sees);
         let (down, from_server) = Pipe::new(&fate, fate.client_sees);
         let link = MemoryLink { door, inlet: from_client, outlet: down };
-        let sessions = self.0.sessions.clone();
         let tasks = sessions.tasks().clone();
-        tasks.spawn(sessions.serve(link));
+        let served = tracing::debug_span!("node", number);
+        tasks.spawn(sessions.serve(link).instrument(served));
         Ok(MemoryWire { door, inlet: from_server, outlet: up })
     }
 }
@@ -103,10 +118,12 @@ struct Fate {
     delay: Duration,
     loss: f64,
     seed: u64,
+    /// Of the server.
+    down: CancellationToken,
 }
 
 impl Fate {
-    fn draw(dice: &mut StdRng, faults: Option<Faults>) -> Self {
+    fn draw(dice: &mut StdRng, faults: Option<Faults>, down: CancellationToken) -> Self {
         let now = Instant::now();
         let mut sometime = |mean: Duration| now + mean.mul_f64(-(1.0 - dice.random::<f64>()).ln());
         let cut_at = faults.map(|faults| sometime(faults.cut_after));
@@ -120,6 +137,7 @@ impl Fate {
             delay: Duration::from_micros(dice.random_range(100..150_000)),
             loss: faults.map_or(0.0, |faults| faults.loss),
             seed: dice.random(),
+            down,
         }
     }
 }
@@ -144,6 +162,7 @@ struct Inlet {
     pieces: UnboundedReceiver<(Instant, Piece)>,
     head: Option<(Instant, Piece)>,
     cut_at: Option<Instant>,
+    down: CancellationToken,
     sees: bool,
 }
 
@@ -151,12 +170,16 @@ impl Pipe {
     fn new(fate: &Fate, reader_sees: bool) -> (Self, Inlet) {
         let (pieces, arriving) = unbounded_channel();
         let dice = StdRng::seed_from_u64(fate.seed);
-        let inlet = Inlet { pieces: arriving, head: None, cut_at: fate.cut_at, sees: reader_sees };
+        let inlet =
+            Inlet { pieces: arriving, head: None, cut_at: fate.cut_at, down: fate.down.clone(), sees: reader_sees };
         (Self { pieces, fate: fate.clone(), dice, last: Instant::now() }, inlet)
     }
 
     /// In order, however long it takes.
     fn reliable(&mut self, piece: Piece) {
+        if self.fate.down.is_cancelled() {
+            return;
+        }
         let mut due = (Instant::now() + self.fate.delay).max(self.last);
         if let Some((from, until)) = self.fate.stall
             && (from..until).contains(&due)
@@ -187,7 +210,7 @@ impl Inlet {
         if self.head.is_none() {
             self.head = tokio::select! {
                 biased; // what was cut does not arrive
-                () = cut(self.cut_at) => None,
+                () = cut(self.cut_at, &self.down) => None,
                 piece = self.pieces.recv() => piece,
             };
             if self.head.is_none() && self.is_cut() {
@@ -195,16 +218,16 @@ impl Inlet {
             }
         }
         let due = self.head.as_ref()?.0;
-        if self.cut_at.is_some_and(|cut_at| cut_at <= due) {
-            cut(self.cut_at).await;
-            return self.end().await;
+        tokio::select! {
+            biased;
+            () = cut(self.cut_at, &self.down) => return self.end().await,
+            () = sleep_until(due) => {}
         }
-        sleep_until(due).await;
         self.head.take().map(|(_, piece)| piece)
     }
 
     fn is_cut(&self) -> bool {
-        self.cut_at.is_some_and(|cut_at| cut_at <= Instant::now())
+        self.down.is_cancelled() || self.cut_at.is_some_and(|cut_at| cut_at <= Instant::now())
     }
 
     async fn end(&self) -> Option<Piece> {
@@ -215,10 +238,17 @@ impl Inlet {
     }
 }
 
-async fn cut(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
+async fn cut(at: Option<Instant>, down: &CancellationToken) {
+    let at = async {
+        match at {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = down.cancelled() => {}
+        () = at => {}
     }
 }
 

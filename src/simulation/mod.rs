@@ -4,7 +4,9 @@
 //! `DUOLOGUE_SEEDS=100000 cargo test --release simulation` plays more of them; `DUOLOGUE_SEED=17` plays
 //! that one alone.
 
+mod air;
 pub(crate) mod link;
+mod nodes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -131,15 +133,16 @@ impl Drop for Named {
     }
 }
 
-/// Plays every seed on as many threads as there are processors.
-fn every_seed(check: impl Fn(Accounts, u64) + Sync) {
+/// Plays every seed on as many threads as there are processors; `count` of them, unless another number is asked for.
+/// Yields how many that were.
+fn every_seed(count: u64, check: impl Fn(Accounts, u64) + Sync) -> u64 {
     let number = |name| {
         let (_, text) = std::env::vars().find(|(known, _)| known == name)?;
         Some(text.parse::<u64>().unwrap())
     };
     let (first, count) = match number("DUOLOGUE_SEED") {
         Some(seed) => (seed, 1),
-        None => (0, number("DUOLOGUE_SEEDS").unwrap_or(SEEDS)),
+        None => (0, number("DUOLOGUE_SEEDS").unwrap_or(count)),
     };
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -159,11 +162,12 @@ fn every_seed(check: impl Fn(Accounts, u64) + Sync) {
             });
         }
     });
+    count
 }
 
 #[test]
 fn nothing_is_lost_doubled_or_reordered_whatever_links_suffer() {
-    every_seed(|accounts, seed| {
+    every_seed(SEEDS, |accounts, seed| {
         let outcome = in_no_time(play(accounts, seed, Duration::from_secs(600)));
         let replay = format!("DUOLOGUE_SEED={seed} cargo test --release simulation: {outcome:?}");
         assert!(outcome.settled && outcome.broken == Broken::default(), "{replay}");
@@ -178,7 +182,7 @@ fn nothing_is_lost_doubled_or_reordered_whatever_links_suffer() {
 
 #[test]
 fn after_the_window_both_are_told_and_what_was_told_stays_true() {
-    every_seed(|accounts, seed| {
+    every_seed(SEEDS, |accounts, seed| {
         let outcome = in_no_time(play(accounts, seed, Duration::from_secs(2)));
         let Broken { doubled, reordered, untrue, untold, invented, lost, ended, .. } = outcome.broken;
         let replay = format!("DUOLOGUE_SEED={seed} cargo test --release simulation: {outcome:?}");
