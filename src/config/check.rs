@@ -237,7 +237,7 @@ fn session(raw: &raw::Session) -> Result<Session, Error> {
     let ms = Duration::from_millis;
     let bounds = [
         ("session.hello_timeout_ms", session.hello_timeout, ms(100), ms(60_000)),
-        ("session.drain_ms", session.drain, ms(100), ms(8_500)),
+        ("session.drain_ms", session.drain, ms(100), ms(600_000)),
         ("session.write_timeout_ms", session.write_timeout, ms(100), ms(60_000)),
     ];
     for (key, value, least, most) in bounds {

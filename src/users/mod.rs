@@ -5,7 +5,8 @@
 //! or a hash, but for what `export` is there to write.
 //!
 //! Must not know: how accounts are kept, and what makes a hash good. Someone whose account is deleted here while
-//! they are online stays until they show their token again.
+//! they are online is told so by the nodes that share a Redis; a server that is alone cannot be told, and they stay
+//! there until they show their token again.
 
 mod export;
 mod import;
@@ -15,7 +16,9 @@ use std::io;
 use std::path::PathBuf;
 
 use self::import::Taken;
+use crate::cluster::{self, Note};
 use crate::config::Config;
+use crate::protocol::UserId;
 use crate::store;
 
 /// What `duologue users` is asked for.
@@ -78,6 +81,11 @@ pub enum Error {
     /// There is no such account.
     #[error("there is no account with this id or email address; nobody was deleted")]
     NoSuchUser,
+    /// It was done, and the nodes do not know.
+    #[error(
+        "the account {0} was deleted, but the nodes could not be told: {1}. Whoever is online stays until they show their token again"
+    )]
+    Untold(UserId, #[source] cluster::Error),
     /// The store cannot be opened.
     #[error("the store: {0}")]
     Open(#[from] store::OpenError),
@@ -89,7 +97,8 @@ pub enum Error {
 /// Does it, and says on stdout what was done.
 ///
 /// # Errors
-/// Nothing was changed then, but by `clean`: what it had deleted by then stays deleted.
+/// Nothing was changed then, but by `clean`, where what it had deleted by then stays deleted, and in
+/// [`Untold`](Error::Untold).
 pub async fn run(command: &Command, config: &Config) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     let told = match command {
@@ -104,7 +113,9 @@ pub async fn run(command: &Command, config: &Config) -> Result<(), Error> {
         }
         Command::Delete { who } => {
             let who = leaving::whom(who)?;
-            format!("The account {} was deleted.\n", leaving::delete(&*store::open(config).await?, &who).await?)
+            let user = leaving::delete(&*store::open(config).await?, &who).await?;
+            revoke(config, user).await.map_err(|error| Error::Untold(user, error))?;
+            format!("The account {user} was deleted.\n")
         }
         Command::Clean { unseen_days, dry_run } => {
             let count = leaving::clean(&*store::open(config).await?, *unseen_days, *dry_run).await?;
@@ -112,6 +123,14 @@ pub async fn run(command: &Command, config: &Config) -> Result<(), Error> {
         }
     };
     io::Write::write_all(&mut out, told.as_bytes()).map_err(Error::Unwritable)
+}
+
+/// Has the nodes end the sessions of someone whose account is gone.
+async fn revoke(config: &Config, user: UserId) -> Result<(), cluster::Error> {
+    match cluster::connect(config).await? {
+        Some(cluster) => cluster.tell_all(&Note::Revoked { user }).await,
+        None => Ok(()),
+    }
 }
 
 fn would(dry_run: bool) -> &'static str {
