@@ -48,7 +48,7 @@ WORKDIR /data
 USER duologue
 # session.drain_ms (8 s) and QUIC's goodbye (1 s) fit in Docker's 10 s between SIGTERM and SIGKILL.
 STOPSIGNAL SIGTERM
-# No curl in the image: bash opens the socket itself, on the port that -e PORT gave, if it did. 503 means draining, or the store is away.
+# No curl in the image: bash opens the socket itself, on the port that -e PORT gave, if it did. 503 means draining.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
     CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/${PORT:-3001} && printf 'GET /health HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && read -r status <&3 && [[ $status == *' 200 '* ]]"]
 ENTRYPOINT ["/usr/local/bin/duologue"]

@@ -32,16 +32,18 @@ test("a talk across nodes outlives them", async (t) => {
     }
   };
 
-  await t.test("they talk and send a file across nodes", async () => {
+  // They talk and send a file across nodes.
+  {
     await talk();
     await ann.attaches(PHOTO);
     await ben.seesFile("demo.png", "offered");
     await ben.clicks("transfer-accept");
     await Promise.all(both.map((person) => person.seesFile("demo.png", "complete", 30_000)));
     await Promise.all([ann.isPictured("nodes-1-across-chromium"), ben.isPictured("nodes-1-across-firefox")]);
-  });
+  }
 
-  await t.test("a node is killed: a moment, and they go on", async () => {
+  // A node is killed: a moment, and they go on.
+  {
     await first.kill();
     const killed = performance.now();
     await ann.says("are you still there?");
@@ -54,9 +56,10 @@ test("a talk across nodes outlives them", async (t) => {
     for (const person of both) assert.equal(await person.count("ended"), 0, "nobody was told of an end");
     await first.start();
     await rig.allReady();
-  });
+  }
 
-  await t.test("the other's node is drained: they go on", async () => {
+  // The other's node is drained: they go on.
+  {
     const draining = second.drain();
     await rest(500);
     await talk();
@@ -65,5 +68,5 @@ test("a talk across nodes outlives them", async (t) => {
     t.diagnostic(`drained in ${ms.toFixed(0)} ms`);
     await talk();
     await Promise.all([ann.isPictured("nodes-3-drained-chromium"), ben.isPictured("nodes-3-drained-firefox")]);
-  });
+  }
 });

@@ -2,7 +2,7 @@
  * What operators fear, done to three nodes on which people talk: each scenario lets `duologue load` check every message
  * while something is killed, drained, frozen or cut off, and looks at the counts afterwards.
  *
- *   node --test tests/cluster/faults.test.mjs           short: some five minutes in all
+ *   node --test tests/cluster/faults.test.mjs           short: some nine minutes in all
  *   FULL=1 node --test tests/cluster/faults.test.mjs    minutes for each
  */
 
@@ -25,6 +25,9 @@ const GAP_MS = 5_000;
 const MEET_MS = 30_000;
 /** What is killed stays away so long: longer than a dead node takes to be known as dead (4 s). */
 const AWAY_MS = 6_000;
+
+/** Longest for one scenario, in milliseconds. */
+const timeout = FULL ? 900_000 : 180_000;
 
 /** Seconds that people talk for: briefly, or in full. */
 const seconds = (short, full) => (FULL ? full : short);
@@ -104,7 +107,7 @@ async function across(t, rig) {
   for (const [index, node] of nodes.entries()) await meet(t, [node, nodes[(index + 1) % nodes.length]]);
 }
 
-test("a node is killed every 20 s", async (t) => {
+test("a node is killed every 20 s", { timeout }, async (t) => {
   await people(t, {
     talk: seconds(55, 300),
     fault: async (rig, talking) => {
@@ -119,7 +122,7 @@ test("a node is killed every 20 s", async (t) => {
   });
 });
 
-test("each node is drained in turn, and a new one takes its place", async (t) => {
+test("each node is drained in turn, and a new one takes its place", { timeout }, async (t) => {
   await people(t, {
     talk: seconds(50, 240),
     words: ["--files", "1:256k"],
@@ -138,7 +141,7 @@ test("each node is drained in turn, and a new one takes its place", async (t) =>
   });
 });
 
-test("Redis is killed, and away for 10 s", async (t) => {
+test("Redis is killed, and away for 10 s", { timeout }, async (t) => {
   await people(t, {
     talk: seconds(35, 180),
     links: "all hold",
@@ -156,7 +159,7 @@ test("Redis is killed, and away for 10 s", async (t) => {
   });
 });
 
-test("Redis is restarted, and empty", async (t) => {
+test("Redis is restarted, and empty", { timeout }, async (t) => {
   await people(t, {
     talk: seconds(25, 120),
     links: "all hold",
@@ -171,7 +174,7 @@ test("Redis is restarted, and empty", async (t) => {
   });
 });
 
-test("Redis is restarted empty, and then a node is killed", async (t) => {
+test("Redis is restarted empty, and then a node is killed", { timeout }, async (t) => {
   await people(t, {
     talk: seconds(35, 120),
     fault: async (rig) => {
@@ -185,7 +188,7 @@ test("Redis is restarted empty, and then a node is killed", async (t) => {
   });
 });
 
-test("Redis stands still for 10 s", async (t) => {
+test("Redis stands still for 10 s", { timeout }, async (t) => {
   await people(t, {
     talk: seconds(35, 180),
     links: "all hold",
@@ -202,7 +205,7 @@ test("Redis stands still for 10 s", async (t) => {
   });
 });
 
-test("the database is killed, and comes back", async (t) => {
+test("the database is killed, and comes back", { timeout }, async (t) => {
   const nobody = JSON.stringify({ email: "nobody@example.org", password: "Password123" });
   const login = async (node) => {
     const began = performance.now();
@@ -235,7 +238,7 @@ test("the database is killed, and comes back", async (t) => {
 });
 
 for (const how of ["cut", "silence"]) {
-  test(`between a node and Redis the network is gone: ${how}`, async (t) => {
+  test(`between a node and Redis the network is gone: ${how}`, { timeout }, async (t) => {
     await people(t, {
       talk: seconds(35, 120),
       links: "all hold",
@@ -257,7 +260,7 @@ for (const how of ["cut", "silence"]) {
 }
 
 for (const [name, proxy] of [["nginx", nginx], ["HAProxy", haproxy]]) {
-  test(`${name} stands before them: one node is killed, one drained`, async (t) => {
+  test(`${name} stands before them: one node is killed, one drained`, { timeout }, async (t) => {
     const [plain, tls] = await freePorts(2);
     await people(t, {
       talk: seconds(40, 180),

@@ -35,6 +35,9 @@ const ALWAYS = {
 };
 /** After its last message a load waits up to 40 s for what was said to come; and it has to begin. */
 const LOAD_BESIDE_MS = 70_000;
+/** What the nodes log, where more than usual is wanted: `RIG_LOG=info,duologue=debug`. All of it is in {@link LOGS} then. */
+const LOG = process.env.RIG_LOG;
+const LOGS = path.resolve(import.meta.dirname, "../../target/rig");
 /** How often counts were asked for. */
 let asked = 0;
 
@@ -52,7 +55,8 @@ export class Node extends Program {
   /** @param {{ name: string, http: number, tls: number, folder: string, env: NodeJS.ProcessEnv }} plan */
   constructor({ name, http, tls, folder, env }) {
     const url = `http://127.0.0.1:${http}`;
-    super({ name, command: [BINARY], cwd: folder, env, ready: () => isHealthy(url) });
+    const file = LOG && path.join(LOGS, `${name}.log`);
+    super({ name, command: [BINARY], cwd: folder, env, file, ready: () => isHealthy(url) });
     this.http = http;
     this.tls = tls;
     this.url = url;
@@ -110,6 +114,10 @@ export class Rig {
 
   /** @param {Wishes} wishes */
   async #begin({ nodes = 3, redis: withRedis = false, mongodb: withMongodb = false, settings = {} }) {
+    if (LOG) {
+      await rm(LOGS, { recursive: true, force: true });
+      await mkdir(LOGS, { recursive: true });
+    }
     this.folder = await mkdtemp(path.join(tmpdir(), "duologue-rig-"));
     const ports = await freePorts(2 + 3 * nodes);
     const [redisPort, mongoPort] = ports.splice(0, 2);
@@ -130,6 +138,7 @@ export class Rig {
         DUOLOGUE_LISTEN_QUIC: `127.0.0.1:${tls}`,
         DUOLOGUE_AUTH_JWT_SECRET: secret,
         ...ALWAYS,
+        ...(LOG && { DUOLOGUE_LOG_LEVEL: LOG }),
       };
       if (withRedis) {
         const wire = await new Wire(redisPort).open();

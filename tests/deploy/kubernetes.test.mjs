@@ -7,7 +7,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { parseAllDocuments } from "yaml";
 import { certificate } from "../proxies/support/proxy.mjs";
-import { accepted, check, known, read, ROOT, run } from "./support.mjs";
+import { accepted, check, read, ROOT, run } from "./support.mjs";
 
 const FOLDER = "config/kubernetes";
 /** Made by tests/run: kubernetes-validate, which brings the schemas of every version. */
@@ -59,10 +59,10 @@ test("each node's variables are those of the program", async (t) => {
   const values = here(environment(1, secret));
   assert.equal(values.DUOLOGUE_PUBLIC_HOST, "duologue-1.chat.example");
   await accepted(folder, values);
-  const placeholders = await check(folder, await known(here(environment(1, stringData))));
+  const placeholders = await check(folder, here(environment(1, stringData)));
   assert.ok(!placeholders.fine && placeholders.said.includes("jwt_secret"), "the placeholders would start");
   // What Kubernetes would add for the Service of the same name.
-  const linked = await check(folder, { ...(await known(values)), DUOLOGUE_SERVICE_HOST: "10.96.0.1" });
+  const linked = await check(folder, { ...values, DUOLOGUE_SERVICE_HOST: "10.96.0.1" });
   assert.ok(!linked.fine && pod.enableServiceLinks === false);
 });
 

@@ -25,28 +25,12 @@ export async function check(folder, variables) {
   return run(BINARY, ["check"], { cwd: folder, env }).then(({ stdout }) => ({ fine: true, said: stdout }), ({ stderr }) => ({ fine: false, said: stderr }));
 }
 
-/** What a build does not know of several nodes, by what its settings file does not say: it may be without them. */
-export async function missing() {
-  const settings = await read("config/duologue.toml");
-  const prefixes = [];
-  if (!settings.includes("\n[cluster]")) prefixes.push("DUOLOGUE_CLUSTER_");
-  if (!/\n#? ?mongodb =/u.test(settings)) prefixes.push("DUOLOGUE_STORE_MONGODB");
-  return prefixes;
-}
-
-/** Those of the variables that the build knows; all others stay, whether it knows them or not. @param {Record<string, string>} variables */
-export async function known(variables) {
-  const unknown = await missing();
-  return Object.fromEntries(Object.entries(variables).filter(([name]) => !unknown.some((prefix) => name.startsWith(prefix))));
-}
-
 /** The program takes them, and each of them is looked at: with one letter more in its name it is refused. */
 export async function accepted(folder, variables) {
-  const ours = await known(variables);
-  const { fine, said } = await check(folder, ours);
+  const { fine, said } = await check(folder, variables);
   assert.ok(fine, said);
-  for (const name of Object.keys(ours).filter((name) => name.startsWith("DUOLOGUE_"))) {
-    const { [name]: value, ...others } = ours;
+  for (const name of Object.keys(variables).filter((name) => name.startsWith("DUOLOGUE_"))) {
+    const { [name]: value, ...others } = variables;
     const wrong = await check(folder, { ...others, [`${name}X`]: value });
     assert.ok(!wrong.fine && wrong.said.includes(`${name}X`), `${name}X is not refused: ${wrong.said}`);
   }

@@ -9,13 +9,11 @@ import path from "node:path";
 import { test } from "node:test";
 import { until, withoutSettings } from "../cluster/rig.mjs";
 import { freePorts } from "../cluster/support/program.mjs";
-import { missing, ROOT } from "./support.mjs";
+import { ROOT } from "./support.mjs";
 
 const RUN = path.join(ROOT, "examples/three-nodes/run");
 /** Of all ports that it takes above the one that it is told. */
 const OFFSETS = [1, 2, 3, 11, 12, 13, 21, 22, 23, 31, 32];
-
-const alone = (await missing()).length > 0 ? ["--alone"] : [];
 
 /** A port above which all that it takes is free now. */
 async function room() {
@@ -49,14 +47,14 @@ for (const [how, flags] of [["in the background", []], ["until Ctrl-C", ["--kill
       await begin(["--folder", folder, "--stop"]).ended;
       await rm(folder, { recursive: true, force: true });
     });
-    const run = begin([...flags, ...alone, "--port", `${port}`, "--folder", folder]);
+    const run = begin([...flags, "--port", `${port}`, "--folder", folder]);
     await until(() => run.text.includes("all of it ends") || run.child.exitCode !== null, 60_000, () => run.text);
     const nodes = named(run.text);
     assert.deepEqual([...nodes.keys()], [port + 1, port + 2, port + 3], run.text);
     for (const node of nodes.keys()) assert.ok(await isHealthy(node), `${node}`);
 
     // To start it twice is refused, and does no harm.
-    const twice = begin([...alone, "--port", `${port}`, "--folder", folder]);
+    const twice = begin(["--port", `${port}`, "--folder", folder]);
     assert.deepEqual(await twice.ended, [1, null]);
     assert.match(twice.text, /runs already/u);
 

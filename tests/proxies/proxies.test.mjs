@@ -219,14 +219,14 @@ for (const [name, proxy] of [["nginx", nginx], ["HAProxy", haproxy]]) {
 test("HAProxy: where accounts are away for all nodes, people still get to them; only one that drains gets nobody", async (t) => {
   const folder = await mkdtemp(path.join(tmpdir(), "duologue-haproxy-"));
   /** What /health says, by node. */
-  const health = ["unavailable", "unavailable", "unavailable"];
+  const health = ["degraded", "degraded", "degraded"];
   const checks = [0, 0, 0];
   const nodes = await Promise.all(health.map(async (_, index) => {
     const server = http.createServer(({ url }, response) => {
       if (url !== "/health") return response.end(JSON.stringify(index));
       const status = health[index];
       checks[index] += 1;
-      response.writeHead(status === "ok" ? 200 : 503, { "content-type": "application/json" });
+      response.writeHead(status === "draining" ? 503 : 200, { "content-type": "application/json" });
       response.end(JSON.stringify({ status, uptimeSeconds: 1 }));
     });
     await once(server.listen(0, "127.0.0.1"), "listening");

@@ -6,6 +6,7 @@
 import { spawn } from "node:child_process";
 import dgram from "node:dgram";
 import { once } from "node:events";
+import { appendFileSync } from "node:fs";
 import net from "node:net";
 
 /** All that run, for the end. @type {Set<import("node:child_process").ChildProcess>} */
@@ -31,7 +32,10 @@ function signal(child, name) {
 process.on("exit", killAll);
 for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143]]) process.once(name, () => process.exit(code));
 
-/** @typedef {{ name: string, command: string[], env?: NodeJS.ProcessEnv, cwd?: string, ready: () => Promise<boolean>, startsWithinMs?: number }} Plan */
+/**
+ * @typedef {{ name: string, command: string[], env?: NodeJS.ProcessEnv, cwd?: string, ready: () => Promise<boolean>,
+ *   startsWithinMs?: number, file?: string }} Plan `file`: where its log goes as well
+ */
 
 export class Program {
   /** Of all its lives. */
@@ -60,14 +64,17 @@ export class Program {
   /** Resolves when it is ready. */
   async start() {
     if (this.isRunning) throw new Error(`${this.name} runs already`);
-    const { command, env, cwd, ready, startsWithinMs = 15_000 } = this.#plan;
+    const { command, env, cwd, ready, startsWithinMs = 15_000, file } = this.#plan;
     // The kernel kills it when this process dies, however that is.
-    const [file, ...args] = process.platform === "linux" ? ["setpriv", "--pdeathsig", "KILL", ...command] : command;
-    const child = spawn(file, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    const [program, ...args] = process.platform === "linux" ? ["setpriv", "--pdeathsig", "KILL", ...command] : command;
+    const child = spawn(program, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     running.add(child);
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (text) => (this.log = (this.log + text).slice(-LOG_KEPT)));
+      stream.setEncoding("utf8").on("data", (text) => {
+        this.log = (this.log + text).slice(-LOG_KEPT);
+        if (file) appendFileSync(file, text);
+      });
     }
     this.#exited = new Promise((resolve) => {
       const over = (how) => {
@@ -147,27 +154,37 @@ export async function within(promise, ms, complaint) {
   }
 }
 
-/** So many ports of 127.0.0.1 that are free now, for TCP and for UDP; all held until all are known. @param {number} count */
+/**
+ * So many ports of 127.0.0.1 that are free now, for TCP and for UDP; all held until all are known. From below those that
+ * the system itself gives to whoever connects somewhere: one of these may be taken again before it is listened on.
+ * @param {number} count
+ */
 export async function freePorts(count) {
   const held = [];
   const ports = [];
   while (ports.length < count) {
-    const tcp = net.createServer().listen(0, "127.0.0.1");
-    await once(tcp, "listening");
-    held.push(tcp);
-    const { port } = /** @type {import("node:net").AddressInfo} */ (tcp.address());
+    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    const tcp = net.createServer();
     const udp = dgram.createSocket("udp4");
-    const free = await new Promise((resolve) => {
-      udp.once("error", () => resolve(false));
-      udp.bind(port, "127.0.0.1", () => resolve(true));
+    const binds = (socket, bind) => new Promise((resolve) => {
+      socket.once("error", () => resolve(false));
+      bind(() => resolve(true));
+      held.push(socket);
     });
-    if (free) {
-      held.push(udp);
-      ports.push(port);
-    }
+    const free = await binds(tcp, (done) => tcp.listen(port, "127.0.0.1", done)) && await binds(udp, (done) => udp.bind(port, "127.0.0.1", done));
+    if (free && !ports.includes(port)) ports.push(port);
   }
-  await Promise.all(held.map((holder) => new Promise((resolve) => holder.close(resolve))));
+  await Promise.all(held.map((holder) => new Promise((resolve) => closed(holder, resolve))));
   return ports;
+}
+
+/** @param {net.Server | dgram.Socket} socket @param {() => void} done one that was never bound has nothing to close */
+function closed(socket, done) {
+  try {
+    socket.close(() => done());
+  } catch {
+    done();
+  }
 }
 
 /** Whether something accepts connections there. @param {number} port */

@@ -1,7 +1,7 @@
 /** Redis and MongoDB for a test: real ones, on a free port of this machine, with nothing in them. */
 
 import { execFile } from "node:child_process";
-import { access, mkdir } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { answers, Program } from "./program.mjs";
@@ -39,13 +39,6 @@ async function have(program) {
 
 /** Installed once, below `target/`. */
 async function standIn() {
-  const there = (file) => access(file).then(() => true, () => false);
-  const file = path.join(STAND_IN, "venv/bin/nx-27017");
-  if (await there(SETUP)) {
-    await run(SETUP, [STAND_IN]);
-  } else if (!(await there(file))) {
-    await run("python3", ["-m", "venv", path.join(STAND_IN, "venv")]);
-    await run(path.join(STAND_IN, "venv/bin/pip"), ["install", "--quiet", "--disable-pip-version-check", "nx-27017==0.8.1"]);
-  }
-  return file;
+  await run(SETUP, [STAND_IN]);
+  return path.join(STAND_IN, "venv/bin/nx-27017");
 }
