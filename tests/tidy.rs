@@ -34,7 +34,7 @@ const LAWS: &[(&str, &[&str])] = &[
     ),
     ("load", &["client", "hub", "protocol"]),
     ("terminal", &["client", "hub", "protocol"]),
-    ("users", &["auth", "chat", "config", "protocol", "store"]),
+    ("users", &["auth", "chat", "cluster", "config", "protocol", "store"]),
     ("main", &["config", "load", "logs", "server", "terminal", "users"]),
 ];
 
