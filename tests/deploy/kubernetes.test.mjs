@@ -33,6 +33,19 @@ test("they are as Kubernetes wants them", async (t) => {
   await assert.rejects(run(VALIDATE, ["--strict", wrong]), "it knows no wrong key");
 });
 
+test("the link among nodes is for nodes alone, and every other port for everyone", () => {
+  const { podSelector, policyTypes, ingress } = one("NetworkPolicy").spec;
+  assert.deepEqual(podSelector, { matchLabels: set.spec.selector.matchLabels });
+  assert.deepEqual(policyTypes, ["Ingress"]);
+  const [everyone, nodes] = ingress;
+  assert.equal(everyone.from, undefined);
+  assert.deepEqual(nodes.from, [{ podSelector }]);
+  assert.deepEqual(nodes.ports, [{ port: "link", protocol: "UDP" }]);
+  const named = ({ port, name, protocol }) => `${port ?? name}/${protocol}`;
+  const ports = container.ports.map(({ name, protocol }) => named({ name, protocol })).sort();
+  assert.deepEqual([...everyone.ports, ...nodes.ports].map(named).sort(), ports);
+});
+
 /** What a node's process sees, with these secrets. */
 function environment(index, secret) {
   const { data } = one("ConfigMap");
