@@ -173,8 +173,11 @@ export class Rig {
     };
   }
 
-  /** Nobody is there or talks any more, within so many milliseconds. Who went without a word still has a while to come back. */
-  async comesToRest(ms = 10_000) {
+  /**
+   * Nobody is there or talks any more, within so many milliseconds. Who went without a word still has a while to come back;
+   * over QUIC, and in no conversation, that they went is known after `session.dead_idle_ms` (27 s).
+   */
+  async comesToRest(ms = 32_000) {
     let totals;
     const over = async () => {
       const { parked: _, ...others } = (totals = await this.totals());
