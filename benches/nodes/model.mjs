@@ -21,10 +21,10 @@ const MEASURED = {
   messageMs: 0.082, // processor of the nodes, the two people on different ones
   matchMs: 0.6,
   searches: 13_000, // a second, in one lobby
-  beginRedisUs: 56,
-  endRedisUs: 18,
-  writtenRedisUs: 43, // records and whereabouts, by a match across nodes and its end
-  beatRedisUs: 131, // beside two other nodes
+  beginRedisUs: 72,
+  endRedisUs: 26,
+  writtenRedisUs: 209, // records and whereabouts, by a match across nodes and its end: all but its two searches
+  beatRedisUs: 205, // beside two other nodes
 };
 /** What each further node adds to a heartbeat: its card is read. */
 const CARD_US = 3;

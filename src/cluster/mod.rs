@@ -192,7 +192,6 @@ pub struct Record {
     /// The node that has it.
     pub node: NodeId,
     /// How many nodes have had it before.
-    #[serde(default)]
     pub hops: u32,
     /// Whose it is.
     pub user: UserId,

@@ -43,7 +43,7 @@ pub struct Wire {
 impl Wire {
     pub(super) fn new(send: SendStream, receive: RecvStream) -> Self {
         Self {
-            out: Outgoing { stream: Sending { stream: send, whole: false }, waiting: BytesMut::new() },
+            out: Outgoing { stream: Sending { quic: send, whole: false }, waiting: BytesMut::new() },
             come: Incoming { stream: receive, read: BytesMut::new() },
         }
     }
@@ -81,21 +81,21 @@ impl AsyncRead for Bare {
 
 impl AsyncWrite for Bare {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(Pin::new(&mut self.send.stream), cx, bytes)
+        AsyncWrite::poll_write(Pin::new(&mut self.send.quic), cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_flush(Pin::new(&mut self.send.stream), cx)
+        AsyncWrite::poll_flush(Pin::new(&mut self.send.quic), cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_shutdown(Pin::new(&mut self.send.stream), cx)
+        AsyncWrite::poll_shutdown(Pin::new(&mut self.send.quic), cx)
     }
 }
 
 /// A stream of quinn's, which when dropped is finished.
 struct Sending {
-    stream: SendStream,
+    quic: SendStream,
     /// Its end says that this was all: dropped before, it is reset.
     whole: bool,
 }
@@ -104,7 +104,7 @@ impl Drop for Sending {
     fn drop(&mut self) {
         if self.whole {
             // Fails where the way is gone, too.
-            let _ = self.stream.reset(VarInt::from_u32(0));
+            let _ = self.quic.reset(VarInt::from_u32(0));
         }
     }
 }
@@ -134,7 +134,7 @@ impl Outgoing {
     /// Why nothing can be written any more.
     pub async fn flush(&mut self) -> Result<(), Broken> {
         while !self.waiting.is_empty() {
-            let written = self.stream.stream.write(&self.waiting).await.map_err(unwritten)?;
+            let written = self.stream.quic.write(&self.waiting).await.map_err(unwritten)?;
             self.waiting.advance(written);
         }
         Ok(())
@@ -155,26 +155,26 @@ impl Outgoing {
     /// As [`flush`](Self::flush).
     pub async fn bytes(&mut self, bytes: Bytes) -> Result<(), Broken> {
         self.flush().await?;
-        self.stream.stream.write_chunk(bytes).await.map_err(unwritten)
+        self.stream.quic.write_chunk(bytes).await.map_err(unwritten)
     }
 
     /// Waits until the other side wants no more of it, or the way to it is gone.
     pub async fn unwanted(&mut self) {
         // Whatever it says: it is over.
-        let _ = self.stream.stream.stopped().await;
+        let _ = self.stream.quic.stopped().await;
     }
 
     /// That was all.
     pub fn finish(mut self) {
         // Fails only where the other side has stopped it.
-        let _ = self.stream.stream.finish();
+        let _ = self.stream.quic.finish();
         self.stream.whole = false;
     }
 
     /// There will be no more.
     pub fn reset(mut self) {
         // As above.
-        let _ = self.stream.stream.reset(VarInt::from_u32(UNWANTED));
+        let _ = self.stream.quic.reset(VarInt::from_u32(UNWANTED));
         self.stream.whole = false;
     }
 }
@@ -253,7 +253,7 @@ impl Beside {
     /// The way is gone.
     pub async fn open(&self) -> Result<Outgoing, Broken> {
         let stream = self.peer.connection.open_uni().await.map_err(|error| Broken::Lost(error.to_string()))?;
-        let mut out = Outgoing { stream: Sending { stream, whole: true }, waiting: BytesMut::new() };
+        let mut out = Outgoing { stream: Sending { quic: stream, whole: true }, waiting: BytesMut::new() };
         out.waiting.put_u64(self.link);
         // At once: the other side waits for it.
         out.flush().await?;

@@ -4,6 +4,9 @@ use super::link::{Heard, LinkEnd, Reader};
 use crate::chat::accounts;
 use crate::protocol::{ClientEvent, CloseReason, Closing, Hello, PROTOCOL};
 
+/// How long a client waits before it asks again for a session that cannot be had.
+const LATER_MS: u64 = 500;
+
 /// Why a link gets no session.
 pub(super) enum Refused {
     Say(Closing),
@@ -27,6 +30,13 @@ pub(super) async fn first_hello<R: Reader>(reader: &mut R) -> Result<Hello, Refu
         Ok(other) => say(protocol_error(format!("the first frame must be connection:hello, not {}", other.name()))),
         Err(refusal) => say(protocol_error(format!("the hello was refused: {}", refusal.message))),
     }
+}
+
+/// The farewell of a client whose session cannot be had now: its node may be about to be known as dead, or the session
+/// be on its way.
+pub(super) fn later() -> Closing {
+    let message = "Your session cannot be had at the moment. Come back.";
+    Closing::because(CloseReason::Draining, message).retry_after_ms(LATER_MS)
 }
 
 pub(super) fn protocol_error(what: String) -> Closing {

@@ -29,7 +29,6 @@ pub(super) struct Image {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) lost_key: Option<Sha256>,
     /// How many nodes have had it before the one that has taken this image.
-    #[serde(default)]
     pub(super) hops: u32,
     /// Milliseconds.
     age: u64,

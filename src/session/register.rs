@@ -27,15 +27,6 @@ use crate::protocol::{CloseReason, Closing, Inbound, Lost, Resume, SessionId, Se
 
 /// How long a link that was asked to give its session away may take: it only finishes one command.
 const HANDOVER: Duration = Duration::from_secs(2);
-
-/// Why a client does not get its session.
-#[derive(Debug)]
-pub(super) enum NotTaken {
-    /// There is none to be had.
-    Lost(Lost),
-    /// It is there, and whoever has it does not let go: it is to be asked for again.
-    Busy,
-}
 /// Clients of a draining server come back within this time, each at a moment of its own.
 const DRAIN_SPREAD_MS: u64 = 2_000;
 
@@ -73,6 +64,15 @@ struct Register {
     /// Each person's sessions, oldest first.
     people: HashMap<UserId, Vec<Arc<Entry>>>,
     draining: bool,
+}
+
+/// Why a client does not get its session.
+#[derive(Debug)]
+pub(super) enum NotTaken {
+    /// There is none to be had.
+    Lost(Lost),
+    /// It is there, and whoever has it does not let go: it is to be asked for again.
+    Busy,
 }
 
 impl Sessions {
@@ -222,37 +222,50 @@ impl Sessions {
         self.register().draining = true;
     }
 
+    /// Takes a session for a client that shows its key, or else has none and is known by its person.
+    pub(super) async fn take_back(
+        &self,
+        user: UserId,
+        session: SessionId,
+        resume: Option<&Resume>,
+    ) -> Result<Held, NotTaken> {
+        match resume {
+            Some(resume) => self.take_over(user, resume).await,
+            None => self.take_keyless(user, session).await,
+        }
+    }
+
     /// Takes over the session that a client wants to go on with, or says why there is none for this
     /// person and key.
     pub(super) async fn take_over(&self, user: UserId, resume: &Resume) -> Result<Held, NotTaken> {
         let entry = self.entry(resume.session).filter(|entry| entry.user == user && entry.is_shown(&resume.key));
-        let Some(entry) = entry else {
-            return Err(NotTaken::Lost(self.0.parking.why(user, resume)));
+        let held = match entry {
+            Some(entry) => self.claim(&entry, HANDOVER).await?,
+            None => None,
         };
-        match timeout(HANDOVER, entry.claim()).await {
-            Ok(Some(held)) if held.core.outbox.has_ended() => {
-                // It ended while nobody had it; whoever parked it has left that to the taker.
-                self.close(&held.entry, None);
-                Err(NotTaken::Lost(self.0.parking.why(user, resume)))
-            }
-            Ok(Some(held)) => Ok(held),
-            Ok(None) => Err(NotTaken::Lost(self.0.parking.why(user, resume))),
-            Err(_late) => Err(NotTaken::Busy),
-        }
+        held.ok_or_else(|| NotTaken::Lost(self.0.parking.why(user, resume)))
     }
 
     /// The same for a client that has no key to show, and is known by its person.
-    pub(super) async fn take_keyless(&self, user: UserId, session: SessionId) -> Result<Held, NotTaken> {
+    async fn take_keyless(&self, user: UserId, session: SessionId) -> Result<Held, NotTaken> {
         let entry = self.entry(session).filter(|entry| entry.user == user && entry.grace.is_some());
-        let Some(entry) = entry else { return Err(NotTaken::Lost(Lost::Unknown)) };
-        match timeout(HANDOVER, entry.claim()).await {
-            Ok(Some(held)) if held.core.outbox.has_ended() => {
+        let held = match entry {
+            Some(entry) => self.claim(&entry, HANDOVER).await?,
+            None => None,
+        };
+        held.ok_or(NotTaken::Lost(Lost::Unknown))
+    }
+
+    /// Takes a session from whatever has it, which is asked to let go and may take so long. `None`: it is over.
+    pub(super) async fn claim(&self, entry: &Arc<Entry>, within: Duration) -> Result<Option<Held>, NotTaken> {
+        let held = timeout(within, entry.claim()).await.map_err(|_late| NotTaken::Busy)?;
+        match held {
+            Some(held) if held.core.outbox.has_ended() => {
+                // It ended while nobody had it; whoever parked it has left that to the taker.
                 self.close(&held.entry, None);
-                Err(NotTaken::Lost(Lost::Unknown))
+                Ok(None)
             }
-            Ok(Some(held)) => Ok(held),
-            Ok(None) => Err(NotTaken::Lost(Lost::Unknown)),
-            Err(_late) => Err(NotTaken::Busy),
+            held => Ok(held),
         }
     }
 

@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span};
 
 use super::carry::carry;
-use super::company::{Carried, Elsewhere, Going, Over, Road, later};
+use super::company::{Carried, Elsewhere, Going, Over, Road};
 use super::core::Core;
 use super::dispatch;
 use super::entry::{Entry, Grace, Held};
-use super::hello::{Refused, first_hello, protocol_error, unidentified};
+use super::hello::{Refused, first_hello, later, protocol_error, unidentified};
 use super::link::{Answer, Heard, Link, LinkEnd, Peer, Reader, Replayed, Streams, Writer};
 use super::parting::part;
 use super::pulse::{Due, Pulse};

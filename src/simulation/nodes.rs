@@ -33,6 +33,7 @@ use crate::nodes::Nodes;
 use crate::protocol::{ClientEvent, ConversationId, NodeId, ServerEvent, UserId, Wish};
 use crate::session::{Company, Sessions, Settings};
 
+const SEEDS: u64 = 300;
 const NODES: usize = 3;
 /// How long people talk.
 const TALK: Duration = Duration::from_secs(20);
@@ -129,7 +130,7 @@ impl Service {
     }
 }
 
-/// What the dice do to a service. In half of the drains nobody dies.
+/// What the dice do to a service: a drain, somebody's death, or both.
 fn misfortune(dice: &mut StdRng) -> (Option<usize>, Option<(usize, u64)>) {
     let node = |dice: &mut StdRng| dice.random_range(0..NODES);
     let drained = dice.random_bool(0.7).then(|| node(dice));
@@ -208,8 +209,6 @@ fn a_talk_outlives_any_step_of_a_node_that_dies_or_is_drained() {
     // It would be no trial if all were well.
     assert!(played < SEEDS || (links > 100 && nodes > 50), "{links} links, {nodes} sessions");
 }
-
-const SEEDS: u64 = 300;
 
 /// What the nodes and the clients say meanwhile, at the times of the simulation. It is told if the test fails.
 #[derive(Clone, Default)]

@@ -33,40 +33,34 @@ test("a talk across nodes outlives them", async (t) => {
   };
 
   // They talk and send a file across nodes.
-  {
-    await talk();
-    await ann.attaches(PHOTO);
-    await ben.seesFile("demo.png", "offered");
-    await ben.clicks("transfer-accept");
-    await Promise.all(both.map((person) => person.seesFile("demo.png", "complete", 30_000)));
-    await Promise.all([ann.isPictured("nodes-1-across-chromium"), ben.isPictured("nodes-1-across-firefox")]);
-  }
+  await talk();
+  await ann.attaches(PHOTO);
+  await ben.seesFile("demo.png", "offered");
+  await ben.clicks("transfer-accept");
+  await Promise.all(both.map((person) => person.seesFile("demo.png", "complete", 30_000)));
+  await Promise.all([ann.isPictured("nodes-1-across-chromium"), ben.isPictured("nodes-1-across-firefox")]);
 
   // A node is killed: a moment, and they go on.
-  {
-    await first.kill();
-    const killed = performance.now();
-    await ann.says("are you still there?");
-    await ben.seesMessage("are you still there?", { mine: false });
-    const gap = performance.now() - killed;
-    t.diagnostic(`${gap.toFixed(0)} ms from the kill to the next message`);
-    assert.ok(gap < GAP_MS, `${gap} ms`);
-    await talk();
-    await Promise.all([ann.isPictured("nodes-2-killed-chromium"), ben.isPictured("nodes-2-killed-firefox")]);
-    for (const person of both) assert.equal(await person.count("ended"), 0, "nobody was told of an end");
-    await first.start();
-    await rig.allReady();
-  }
+  await first.kill();
+  const killed = performance.now();
+  await ann.says("are you still there?");
+  await ben.seesMessage("are you still there?", { mine: false });
+  const gap = performance.now() - killed;
+  t.diagnostic(`${gap.toFixed(0)} ms from the kill to the next message`);
+  assert.ok(gap < GAP_MS, `${gap} ms`);
+  await talk();
+  await Promise.all([ann.isPictured("nodes-2-killed-chromium"), ben.isPictured("nodes-2-killed-firefox")]);
+  for (const person of both) assert.equal(await person.count("ended"), 0, "nobody was told of an end");
+  await first.start();
+  await rig.allReady();
 
   // The other's node is drained: they go on.
-  {
-    const draining = second.drain();
-    await rest(500);
-    await talk();
-    const { code, ms } = await draining;
-    assert.equal(code, 0);
-    t.diagnostic(`drained in ${ms.toFixed(0)} ms`);
-    await talk();
-    await Promise.all([ann.isPictured("nodes-3-drained-chromium"), ben.isPictured("nodes-3-drained-firefox")]);
-  }
+  const draining = second.drain();
+  await rest(500);
+  await talk();
+  const { code, ms } = await draining;
+  assert.equal(code, 0);
+  t.diagnostic(`drained in ${ms.toFixed(0)} ms`);
+  await talk();
+  await Promise.all([ann.isPictured("nodes-3-drained-chromium"), ben.isPictured("nodes-3-drained-firefox")]);
 });

@@ -9,13 +9,14 @@
  *   const { report } = await rig.load(["--pairs", "20", "--duration", "30"]);
  */
 
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { get } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { promisify } from "node:util";
 import { freePorts, Program, rest, until } from "./support/program.mjs";
 import { mongodb, redis } from "./support/services.mjs";
 import { Wire } from "./support/wire.mjs";
@@ -23,6 +24,7 @@ import { Wire } from "./support/wire.mjs";
 export { Program, rest, until } from "./support/program.mjs";
 export { Wire } from "./support/wire.mjs";
 
+const run = promisify(execFile);
 const BINARY = process.env.DUOLOGUE_BIN ?? path.resolve(import.meta.dirname, "../../target/release/duologue");
 /** Everyone of a test has one address and may do more than a person does. */
 const ALWAYS = {
@@ -35,7 +37,7 @@ const ALWAYS = {
 };
 /** After its last message a load waits up to 40 s for what was said to come; and it has to begin. */
 const LOAD_BESIDE_MS = 70_000;
-/** What the nodes log, where more than usual is wanted: `RIG_LOG=info,duologue=debug`. All of it is in {@link LOGS} then. */
+/** What the nodes log, where more than usual is wanted: `RIG_LOG=info,duologue=debug`. The last rig's is in {@link LOGS} then. */
 const LOG = process.env.RIG_LOG;
 const LOGS = path.resolve(import.meta.dirname, "../../target/rig");
 /** How often counts were asked for. */
@@ -52,6 +54,8 @@ let asked = 0;
 
 /** A node: a program that knows where it is. */
 export class Node extends Program {
+  #settings;
+
   /** @param {{ name: string, http: number, tls: number, folder: string, env: NodeJS.ProcessEnv }} plan */
   constructor({ name, http, tls, folder, env }) {
     const url = `http://127.0.0.1:${http}`;
@@ -60,6 +64,12 @@ export class Node extends Program {
     this.http = http;
     this.tls = tls;
     this.url = url;
+    this.#settings = { cwd: folder, env };
+  }
+
+  /** Runs the program once, with this node's settings, to its end. @param {string[]} words */
+  run(words) {
+    return run(BINARY, words, this.#settings);
   }
 
   /** Whether it takes newcomers. */

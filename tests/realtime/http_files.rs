@@ -81,6 +81,16 @@ pub async fn get(world: &World, link: &str, token: Option<&str>) -> reqwest::Res
 
 /// Keeps a session alive beside some work, and yields what it heard.
 pub async fn beside<T>(client: &mut Client, work: impl Future<Output = T>) -> (T, Vec<ServerEvent>) {
+    let (out, heard, ended) = beside_to_the_end(client, work).await;
+    ended.unwrap();
+    (out, heard)
+}
+
+/// The same, where the link may end meanwhile: also yields how.
+pub async fn beside_to_the_end<T>(
+    client: &mut Client,
+    work: impl Future<Output = T>,
+) -> (T, Vec<ServerEvent>, Result<(), Error>) {
     let done = Cell::new(false);
     let work = async {
         let out = work.await;
@@ -92,13 +102,14 @@ pub async fn beside<T>(client: &mut Client, work: impl Future<Output = T>) -> (T
         loop {
             match client.next(Duration::from_millis(50)).await {
                 Ok(event) => heard.push(event),
-                Err(Error::Timeout(_)) if done.get() => return heard,
+                Err(Error::Timeout(_)) if done.get() => return (heard, Ok(())),
                 Err(Error::Timeout(_)) => {}
-                Err(error) => panic!("{error}"),
+                Err(error) => return (heard, Err(error)),
             }
         }
     };
-    tokio::join!(work, listening)
+    let (out, (heard, ended)) = tokio::join!(work, listening);
+    (out, heard, ended)
 }
 
 pub async fn offered(client: &mut Client) -> Offered {

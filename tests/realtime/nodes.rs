@@ -15,6 +15,7 @@ use duologue::server::{Addresses, Server};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::files::{file, receive, send};
 use crate::world::*;
@@ -80,7 +81,7 @@ impl Service {
         };
         let service = Self { shared, nodes };
         // Each hears of the others with its next beat.
-        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        timeout(WAIT, service.shared.all_know(count.into())).await.expect("all know of all");
         service
     }
 
@@ -126,7 +127,9 @@ impl Service {
             match client.go_on(wire).await {
                 Ok(()) => return,
                 Err(client::Error::Closing(closing)) if closing.reconnect && Instant::now() < until => {
-                    tokio::time::sleep(Duration::from_millis(closing.retry_after_ms.unwrap_or(100))).await;
+                    // As the protocol wants it: the server says when, and nothing else tells.
+                    let wait = closing.retry_after_ms.expect("the server says when to come back");
+                    tokio::time::sleep(Duration::from_millis(wait)).await;
                 }
                 Err(error) => panic!("{error}"),
             }
@@ -341,7 +344,8 @@ async fn all_that_was_forgotten_is_told_again() {
     waits.send(&find()).await.unwrap();
     until(&mut waits, "user:matching").await;
     service.shared.forget();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let sessions = [&one, &other, &waits].map(|client| client.established().session);
+    timeout(WAIT, service.shared.has_records(&sessions)).await.expect("all is told again");
     service.kill(0).await;
     service.go_on(&mut one, 2, doors[0]).await;
     service.go_on(&mut other, 1, doors[1]).await;

@@ -34,6 +34,8 @@ struct Inner {
     state: Mutex<State>,
     /// Rings when there is a note, and when the world goes away.
     news: Notify,
+    /// Rings when a node has beaten, and when records are written.
+    told: Notify,
 }
 
 #[derive(Default)]
@@ -50,6 +52,8 @@ struct State {
 struct Node {
     card: Card,
     spoke: Instant,
+    /// How many others its last beat has named.
+    others: usize,
     inbox: VecDeque<Note>,
 }
 
@@ -87,6 +91,27 @@ impl World {
     pub fn forget(&self) {
         let mut state = self.state();
         *state = State { away: state.away, ..State::default() };
+    }
+
+    /// Yields when so many nodes are there, and each has been told of all others.
+    pub async fn all_know(&self, nodes: usize) {
+        self.until(|state| state.nodes.len() == nodes && state.nodes.values().all(|it| it.others + 1 == nodes)).await;
+    }
+
+    /// Yields when records of these sessions are there.
+    pub async fn has_records(&self, sessions: &[SessionId]) {
+        self.until(|state| sessions.iter().all(|session| state.records.contains_key(session))).await;
+    }
+
+    async fn until(&self, so: impl Fn(&State) -> bool) {
+        loop {
+            let mut told = std::pin::pin!(self.0.told.notified());
+            told.as_mut().enable();
+            if so(&self.state()) {
+                return;
+            }
+            told.await;
+        }
     }
 
     /// Takes a node for one that has spoken so much earlier than it has.
@@ -150,10 +175,11 @@ impl Cluster for Local {
             }
             let inbox = known.map(|node| node.inbox).unwrap_or_default();
             let living = state.living(now);
-            let others = living.iter().map(|other| state.nodes[other].card.clone()).collect();
-            state.nodes.insert(node, Node { card, spoke: now, inbox });
+            let others: Vec<_> = living.iter().map(|other| state.nodes[other].card.clone()).collect();
+            state.nodes.insert(node, Node { card, spoke: now, others: others.len(), inbox });
             (others, was_known)
         });
+        self.world.0.told.notify_waiters();
         Box::pin(async move {
             let (others, was_known) = answer?;
             let beaten = std::mem::replace(&mut *self.beaten.lock().expect("no code panics with it"), true);
@@ -222,7 +248,7 @@ impl Cluster for Local {
     }
 
     fn record(&self, records: Vec<(SessionId, Record)>) -> Answer<'_, ()> {
-        self.answer(|state, now| {
+        let answer = self.answer(|state, now| {
             for (session, record) in records {
                 let newer =
                     state.records.get(&session).is_some_and(|(known, until)| *until > now && known.hops > record.hops);
@@ -230,7 +256,9 @@ impl Cluster for Local {
                     state.records.insert(session, (record, now + RECORD_LIFE));
                 }
             }
-        })
+        });
+        self.world.0.told.notify_waiters();
+        answer
     }
 
     fn find(&self, session: SessionId) -> Answer<'_, Option<Record>> {

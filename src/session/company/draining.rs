@@ -45,8 +45,9 @@ struct Taker {
 }
 
 impl Sessions {
-    /// Sends every session to another node, and its client after it; yields how many are left here. What
-    /// takes longer than `grace` is left.
+    /// Sends every session to another node, and its client after it; yields how many are left here. Nobody is
+    /// asked after `grace`; what was asked before is waited for, which is 3 s and a question to the cluster at the
+    /// most.
     pub async fn hand_over_all(&self, grace: Duration) -> usize {
         let Some(company) = self.0.company.clone() else { return self.count() };
         self.refuse_newcomers();
@@ -119,8 +120,8 @@ impl Sessions {
             return self.still_here(&[entry]);
         }
         match partner {
-            Some(partner) => self.hand_over_pair(company, takers, [entry, partner], late).await,
-            None => self.hand_over_one(company, takers, entry).await,
+            Some(partner) => self.hand_over_pair(company, takers, [entry, partner], (late, until)).await,
+            None => self.hand_over_one(company, takers, entry, until).await,
         }
     }
 
@@ -129,19 +130,19 @@ impl Sessions {
         company: &Company,
         takers: &[Taker],
         entries: [Arc<Entry>; 2],
-        late: bool,
+        (late, until): (bool, Instant),
     ) -> Vec<SessionId> {
         // Their links wait until this is known, whatever becomes of it.
         let moved = CancellationToken::new();
         let _told = moved.clone().drop_guard();
         let [one, other] = &entries;
-        let (one, other) = tokio::join!(self.claim(one, &moved), self.claim(other, &moved));
-        // They still talk with each other, and no file was offered meanwhile.
+        let (one, other) = tokio::join!(self.take_along(one, &moved), self.take_along(other, &moved));
+        // They still have the talk in which they were found, and no file was offered meanwhile.
         let ready = |one: &Held, other: &Held| {
             one.core
                 .participant
                 .talk_with()
-                .is_some_and(|talk| talk.partner == other.entry.id && (late || !talk.carries))
+                .is_some_and(|talk| talk.polite && talk.partner == other.entry.id && (late || !talk.carries))
         };
         let (mut one, mut other) = match (one, other) {
             (Some(one), Some(other)) if ready(&one, &other) => (one, other),
@@ -163,7 +164,7 @@ impl Sessions {
         // They are in no talk any more, and nobody finds who does not look.
         let (Some(polite), Some(impolite)) = images else { unreachable!("a talk begins with someone who looks") };
         let mut ask = Ask::Pair { images: Box::new([polite, impolite]), talk: talk.clone() };
-        match self.send(company, takers, &mut ask, one.entry.id).await {
+        match self.send(company, takers, &mut ask, one.entry.id, until).await {
             Some(to) => {
                 self.has_left(&one.entry, one.core, to);
                 self.has_left(&other.entry, other.core, to);
@@ -184,10 +185,16 @@ impl Sessions {
         entries.iter().map(|entry| entry.id).filter(|id| self.entry(*id).is_some()).collect()
     }
 
-    async fn hand_over_one(&self, company: &Company, takers: &[Taker], entry: Arc<Entry>) -> Vec<SessionId> {
+    async fn hand_over_one(
+        &self,
+        company: &Company,
+        takers: &[Taker],
+        entry: Arc<Entry>,
+        until: Instant,
+    ) -> Vec<SessionId> {
         let moved = CancellationToken::new();
         let _told = moved.clone().drop_guard();
-        if let Some(mut held) = self.claim(&entry, &moved).await {
+        if let Some(mut held) = self.take_along(&entry, &moved).await {
             let Some(image) = Image::take(&held.entry, &mut held.core, &Kin::default()) else {
                 // A partner was found in this moment: they go together.
                 self.park_aside(held);
@@ -195,7 +202,7 @@ impl Sessions {
             };
             let luggage = image.luggage.clone();
             let mut ask = Ask::Single { image: Box::new(image) };
-            match self.send(company, takers, &mut ask, held.entry.id).await {
+            match self.send(company, takers, &mut ask, held.entry.id, until).await {
                 Some(to) => self.has_left(&held.entry, held.core, to),
                 None => {
                     held.core.participant.unpack(&luggage);
@@ -206,13 +213,23 @@ impl Sessions {
         self.still_here(&[entry])
     }
 
-    /// Asks one node after the other, the one with the fewest sessions first. `session`: one of those that
-    /// are sent.
-    async fn send(&self, company: &Company, takers: &[Taker], ask: &mut Ask, session: SessionId) -> Option<NodeId> {
+    /// Asks one node after the other, the one with the fewest sessions first, and none after `until`. `session`: one
+    /// of those that are sent.
+    async fn send(
+        &self,
+        company: &Company,
+        takers: &[Taker],
+        ask: &mut Ask,
+        session: SessionId,
+        until: Instant,
+    ) -> Option<NodeId> {
         let mut nodes: Vec<_> = takers.iter().filter(|taker| !taker.failed.load(Ordering::Relaxed)).collect();
         // Not all to the same, which has yet to say how many it has by now.
         nodes.sort_by_cached_key(|taker| (taker.card.sessions / 64, rand::rng().random::<u32>()));
         for Taker { card, failed } in nodes {
+            if Instant::now() >= until {
+                return None;
+            }
             match company.ask(card.node, ask, None).await {
                 Ok((_, _, Reply::Granted)) => return Some(card.node),
                 Ok((_, _, reply)) => debug!(?reply, node = %card.node, "a session was not taken"),
@@ -288,21 +305,10 @@ impl Sessions {
         held.entry.park(held.core);
     }
 
-    /// Takes a session from whatever has it, for as long as that may take.
-    async fn claim(&self, entry: &Arc<Entry>, moved: &CancellationToken) -> Option<Held> {
-        let held = match entry.take_parked() {
-            Some(held) => Some(held),
-            None => {
-                entry.ask_to_go(Going::Drained(moved.clone()));
-                timeout(CLAIM, entry.claim()).await.ok().flatten()
-            }
-        }?;
-        if held.core.outbox.has_ended() {
-            // It ended while nobody had it; whoever parked it has left that to the taker.
-            self.close(&held.entry, None);
-            return None;
-        }
-        Some(held)
+    /// Takes a session from whatever has it; a link is told that its client is to come back elsewhere.
+    async fn take_along(&self, entry: &Arc<Entry>, moved: &CancellationToken) -> Option<Held> {
+        entry.ask_to_go(Going::Drained(moved.clone()));
+        self.claim(entry, CLAIM).await.ok().flatten()
     }
 }
 

@@ -45,16 +45,6 @@ const REPLY: Duration = Duration::from_secs(3);
 /// How long to wait before the notes of a cluster that is away are asked for again.
 const NOTES_AGAIN: Duration = Duration::from_millis(500);
 
-/// How long a client waits before it tries a node again that does not answer.
-const LATER_MS: u64 = 500;
-
-/// The farewell of a client whose session cannot be had now: its node may be about to be known as dead, or the session
-/// be on its way.
-pub(super) fn later() -> Closing {
-    let message = "Your session cannot be had at the moment. Come back.";
-    Closing::because(CloseReason::Draining, message).retry_after_ms(LATER_MS)
-}
-
 /// The other nodes, and what this one shares with them. Clones are the same.
 #[derive(Clone)]
 pub struct Company(Arc<Inner>);

@@ -22,6 +22,7 @@ use crate::outbox::{Batch, Kin};
 use crate::protocol::{Closing, Lost, NodeId, Resume, ServerEvent, SessionId, Whence};
 use crate::session::core::Core;
 use crate::session::entry::{Entry, Grace, Held};
+use crate::session::hello::later;
 use crate::session::image::{Image, unix_millis};
 use crate::session::register::{NotTaken, Sessions};
 use crate::session::run::{At, LinkEnds};
@@ -277,13 +278,9 @@ impl Sessions {
         let Back { user, expires, session, resume, whence, link } = back;
         let expires = UNIX_EPOCH + Duration::from_millis(expires);
         let beside = link.streams.then(|| peer.beside(link.number));
-        let take = async || match &resume {
-            Some(resume) => self.take_over(user, resume).await,
-            None => self.take_keyless(user, session).await,
-        };
-        let taken = match take().await {
+        let taken = match self.take_back(user, session, resume.as_ref()).await {
             Err(NotTaken::Lost(Lost::Unknown)) => match self.rebuild_for(company, session).await {
-                Rebuilt::Here => take().await,
+                Rebuilt::Here => self.take_back(user, session, resume.as_ref()).await,
                 Rebuilt::At(_) | Rebuilt::Later | Rebuilt::No => Err(NotTaken::Lost(Lost::Unknown)),
             },
             taken => taken,
@@ -340,16 +337,12 @@ impl Sessions {
         // Once more: it may be about to move while it is asked for.
         for _ in 0..3 {
             if self.entry(session).is_some() {
-                let taken = match resume {
-                    Some(resume) => self.take_over(identity.id, resume).await,
-                    None => self.take_keyless(identity.id, session).await,
-                };
-                match taken {
+                match self.take_back(identity.id, session, resume).await {
                     Ok(held) => return Elsewhere::Here(held),
                     // It may have left in this moment.
                     Err(NotTaken::Lost(Lost::Unknown)) => {}
                     Err(NotTaken::Lost(why)) => return Elsewhere::Lost(why),
-                    Err(NotTaken::Busy) => return Elsewhere::Later(super::later()),
+                    Err(NotTaken::Busy) => return Elsewhere::Later(later()),
                 }
             }
             let record = match company.0.cluster.find(session).await {
@@ -381,11 +374,11 @@ impl Sessions {
                 Ok((_, _, Reply::Lost { why })) => return Elsewhere::Lost(why),
                 Ok((_, _, reply)) => {
                     debug!(?reply, "a session is not given");
-                    return Elsewhere::Later(super::later());
+                    return Elsewhere::Later(later());
                 }
                 Err(error) => {
                     info!(%error, "a session's node does not answer");
-                    return Elsewhere::Later(super::later());
+                    return Elsewhere::Later(later());
                 }
             }
         }

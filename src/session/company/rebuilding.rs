@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tracing::info;
 
 use super::words::{Ask, Back, LinkCard, Reply};
-use super::{Carried, Company, Elsewhere, later};
+use super::{Carried, Company, Elsewhere};
 use crate::auth::Identity;
 use crate::chat::{Luggage, TalkLuggage};
 use crate::cluster::{Note, Record};
@@ -16,6 +16,7 @@ use crate::hub::Door;
 use crate::protocol::{Lost, NodeId, PublicUser, Resume, SessionId, Sha256, Whence};
 use crate::session::core::Core;
 use crate::session::entry::proof;
+use crate::session::hello::later;
 use crate::session::image::Image;
 use crate::session::register::Sessions;
 
@@ -93,10 +94,7 @@ impl Sessions {
         }
         let home = match self.rebuild_here(company, session, &record).await {
             Rebuilt::Here => {
-                let held = match resume {
-                    Some(resume) => self.take_over(identity.id, resume).await,
-                    None => self.take_keyless(identity.id, session).await,
-                };
+                let held = self.take_back(identity.id, session, resume).await;
                 return held.map_or_else(|_| Elsewhere::Later(later()), Elsewhere::Here);
             }
             Rebuilt::At(home) => home,

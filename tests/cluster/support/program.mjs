@@ -174,17 +174,8 @@ export async function freePorts(count) {
     const free = await binds(tcp, (done) => tcp.listen(port, "127.0.0.1", done)) && await binds(udp, (done) => udp.bind(port, "127.0.0.1", done));
     if (free && !ports.includes(port)) ports.push(port);
   }
-  await Promise.all(held.map((holder) => new Promise((resolve) => closed(holder, resolve))));
+  await Promise.all(held.map((holder) => new Promise((resolve) => holder.close(() => resolve()))));
   return ports;
-}
-
-/** @param {net.Server | dgram.Socket} socket @param {() => void} done one that was never bound has nothing to close */
-function closed(socket, done) {
-  try {
-    socket.close(() => done());
-  } catch {
-    done();
-  }
 }
 
 /** Whether something accepts connections there. @param {number} port */
