@@ -180,7 +180,10 @@ test("Redis is restarted empty, and then a node is killed", { timeout }, async (
     talk: seconds(35, 120),
     fault: async (rig) => {
       await rig.redis.kill();
+      await rig.allSay("unavailable");
       await rig.redis.start();
+      // From then on Redis has again what each node has told it.
+      await rig.allSay("ok");
       await across(t, rig);
       await rig.nodes[0].kill();
       await rest(AWAY_MS);

@@ -77,6 +77,11 @@ export class Node extends Program {
     return isHealthy(this.url);
   }
 
+  /** What `GET /health` says. @returns {Promise<{ status: string, store?: string, cluster?: string }>} */
+  async health() {
+    return (await fetch(`${this.url}/health`)).json();
+  }
+
   /**
    * `GET /api/socket/stats`, each time from another address (all of 127.0.0.0/8 is this machine), so that the limits
    * of requests are there for the test.
@@ -200,6 +205,12 @@ export class Rig {
   async allReady(ms = 5_000) {
     const ready = async () => (await Promise.all(this.nodes.filter(({ isRunning }) => isRunning).map((node) => node.isReady()))).every(Boolean);
     await until(ready, ms, () => "a node is not ready");
+  }
+
+  /** All nodes that run say so of what they share. @param {"ok" | "unavailable"} word */
+  async allSay(word, ms = 5_000) {
+    const heard = async () => Promise.all(this.nodes.filter(({ isRunning }) => isRunning).map((node) => node.health()));
+    await until(async () => (await heard()).every(({ cluster }) => cluster === word), ms, () => `a node does not say that Redis is ${word}`);
   }
 
   /**

@@ -4,6 +4,7 @@
 //! has changed since it looked last, so that many changes cost few round trips, and none waits for it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -36,6 +37,10 @@ pub(super) struct Known {
 pub(super) struct Ledger {
     pages: Mutex<Pages>,
     bell: Notify,
+    /// The cluster has lost what it was told, and has not been told all of it again.
+    behind: AtomicBool,
+    /// It is back: what could not be told is not to wait any longer.
+    hurry: Notify,
 }
 
 #[derive(Default)]
@@ -85,6 +90,18 @@ impl Ledger {
         self.bell.notify_one();
     }
 
+    /// The cluster has lost what it was told: everything is to be told again, without delay.
+    pub(super) fn lost(&self) {
+        self.behind.store(true, Ordering::Relaxed);
+        self.all_again();
+        self.hurry.notify_one();
+    }
+
+    /// Whether the cluster still lacks what it has lost.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
+    }
+
     /// The sessions of a conversation.
     pub(super) fn in_conversation(&self, conversation: ConversationId) -> Vec<SessionId> {
         let pages = self.pages();
@@ -111,10 +128,12 @@ impl Ledger {
                     self.keep(page);
                     tokio::select! {
                         () = stop.cancelled() => return,
+                        () = self.hurry.notified() => {}
                         () = sleep(AGAIN) => {}
                     }
                 }
             }
+            self.behind.store(false, Ordering::Relaxed);
         }
     }
 

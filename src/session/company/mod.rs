@@ -88,9 +88,10 @@ impl Company {
         self.0.nodes.others()
     }
 
-    /// Whether what the nodes share cannot be reached at the moment.
+    /// Whether what the nodes share cannot be reached at the moment, or has lost what this one had put there
+    /// and lacks it yet.
     pub fn is_away(&self) -> bool {
-        self.0.away.load(Ordering::Relaxed)
+        self.0.away.load(Ordering::Relaxed) || self.0.ledger.is_behind()
     }
 
     /// What the nodes share.
@@ -195,10 +196,11 @@ impl Sessions {
                 Ok(beat) => {
                     company.0.nodes.know(&beat.others);
                     company.0.nodes.reach_all();
-                    let was_away = company.0.away.swap(false, Ordering::Relaxed);
+                    let was_away = company.0.away.load(Ordering::Relaxed);
                     if was_away || beat.forgotten {
                         info!(forgotten = beat.forgotten, "the cluster is back: it is told again what is here");
-                        company.0.ledger.all_again();
+                        company.0.ledger.lost();
+                        company.0.away.store(false, Ordering::Relaxed);
                         self.0.chat.seek_all_again();
                     }
                 }
