@@ -40,6 +40,8 @@ pub struct Member {
     door: AtomicU8,
     doing: AtomicU8,
     away: AtomicBool,
+    knows_calls: AtomicBool,
+    calling: AtomicBool,
     whence: Mutex<Arc<Whence>>,
 }
 
@@ -64,6 +66,8 @@ impl Member {
             door: AtomicU8::new(0),
             doing: AtomicU8::new(0),
             away: AtomicBool::new(false),
+            knows_calls: AtomicBool::new(false),
+            calling: AtomicBool::new(false),
             whence: Mutex::default(),
         }
     }
@@ -97,6 +101,21 @@ impl Member {
     /// Whether its person looks elsewhere.
     pub fn is_away(&self) -> bool {
         self.away.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether it understands `call:*`.
+    pub fn set_knows_calls(&self, knows: bool) {
+        self.knows_calls.store(knows, Ordering::Relaxed);
+    }
+
+    /// Whether it understands `call:*`.
+    pub fn knows_calls(&self) -> bool {
+        self.knows_calls.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether it is in a call.
+    pub fn set_calling(&self, calling: bool) {
+        self.calling.store(calling, Ordering::Relaxed);
     }
 
     /// How its person is.
@@ -211,6 +230,13 @@ impl Hub {
         let shard = self.shard(user);
         let member = shard.get(&user).and_then(|members| members.iter().find(|member| member.session == session));
         member.is_some_and(|member| member.doing() == Doing::Talking)
+    }
+
+    /// Whether a person is in a call with another of their sessions here.
+    pub fn calls_elsewhere(&self, user: UserId, session: SessionId) -> bool {
+        let shard = self.shard(user);
+        let elsewhere = |member: &Arc<Member>| member.session != session && member.calling.load(Ordering::Relaxed);
+        shard.get(&user).is_some_and(|members| members.iter().any(elsewhere))
     }
 
     /// Counts everyone: a walk over the register, for the pages of numbers only.

@@ -142,7 +142,9 @@ impl Server {
         let places = Places::open(&config.place)?;
         let store = store::open(&config).await?;
         let accounts = Accounts::new(store, &config).map_err(|error| Error::Accounts(error.into()))?;
-        let mut chat = Chat::new(accounts, &config.matching, &config.files).looking_up(places.clone());
+        let mut chat = Chat::new(accounts, &config.matching, &config.files)
+            .looking_up(places.clone())
+            .calling(config.calls.clone());
         let tasks = TaskTracker::new();
         if let Some(cluster) = &cluster {
             chat = chat.among(&config.matching, Arc::clone(cluster), seed(&config));
@@ -356,7 +358,7 @@ async fn company(
 }
 
 /// The WebSocket door, at the path that both doors share.
-fn realtime(sessions: Sessions, origins: Arc<config::Origins>, trusted: config::Trusted) -> Router {
+fn realtime(sessions: Sessions, origins: Arc<config::Origins>, trusted: config::Networks) -> Router {
     type Asked = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
     let upgrade = async move |extensions: Extensions, headers: HeaderMap, upgrade: Asked| {
         let peer = tcp::peer(&extensions, &headers, &trusted);

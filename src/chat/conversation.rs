@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Person;
+use super::calls::Calling;
 use super::flow::Over;
 use super::transfer::Transfer;
 use super::travel::{self, TalkLuggage, flags};
@@ -17,7 +18,7 @@ use crate::hub::Member;
 use crate::outbox::{Outbox, Receipt};
 use crate::protocol::{
     Cleared, ConversationId, Doing, Ending, ErrorCode, Matched, Message, MessageOut, PartnerStatus, Presence, Refusal,
-    Role, ServerEvent, TransferEnd, TransferId, Typing, Unmatched, millis,
+    Role, ServerEvent, StandingCall, TransferEnd, TransferId, Typing, Unmatched, millis,
 };
 
 /// A talk of two. Made when they are matched, shared by both.
@@ -39,6 +40,8 @@ pub(super) struct Standing {
     pub(super) transfers: Vec<Arc<Transfer>>,
     /// The last that ended, and whether whoever sent on was told.
     pub(super) ended: VecDeque<(TransferId, bool)>,
+    /// Their call.
+    pub(super) calling: Calling,
 }
 
 /// One side's view of a conversation.
@@ -76,13 +79,16 @@ impl Conversation {
     }
 
     /// Lets two go on with a talk that was elsewhere before; nobody is told anything.
-    pub(super) fn go_on(id: ConversationId, people: [Arc<Person>; 2], common: Vec<String>, told: [bool; 2]) {
-        let conversation = Arc::new(Self { id, people, common, told: flags(told), standing: Mutex::default() });
-        let gate = conversation.gate();
+    pub(super) fn go_on(people: [Arc<Person>; 2], luggage: TalkLuggage) {
+        let TalkLuggage { id, common, told, calling } = luggage;
+        let standing = Mutex::new(Standing { calling, ..Standing::default() });
+        let conversation = Arc::new(Self { id, people, common, told: flags(told), standing });
+        let mut gate = conversation.gate();
         for side in 0..2 {
             let talk = Talk { conversation: Arc::clone(&conversation), side };
             Arc::clone(talk.me()).begin_talk(talk);
         }
+        Talk::of(Arc::clone(&conversation), 0).calls_on(&mut gate);
         drop(gate);
     }
 
@@ -98,7 +104,12 @@ impl Conversation {
 
     /// What goes with it to another node.
     pub(super) fn luggage(&self) -> TalkLuggage {
-        TalkLuggage { id: self.id, common: self.common.clone(), told: travel::read(&self.told) }
+        self.luggage_of(&self.gate())
+    }
+
+    fn luggage_of(&self, standing: &Standing) -> TalkLuggage {
+        let (common, calling) = (self.common.clone(), standing.calling.clone());
+        TalkLuggage { id: self.id, common, told: travel::read(&self.told), calling }
     }
 
     /// Whether files are on their way in it.
@@ -182,7 +193,8 @@ impl Talk {
         for person in &self.conversation.people {
             person.end_talk(self.conversation.id);
         }
-        Some(self.conversation.luggage())
+        self.calls_off(&mut standing.calling, true);
+        Some(self.conversation.luggage_of(&standing))
     }
 
     /// What this side is told of the match.
@@ -193,6 +205,7 @@ impl Talk {
             role: if self.side == 0 { Role::Polite } else { Role::Impolite },
             common: self.conversation.common.clone(),
             status: None,
+            call: None,
         }
     }
 
@@ -209,9 +222,9 @@ impl Talk {
         })
     }
 
-    /// Passes on what sets up a call.
-    pub(super) fn signal(&self, signal: &ServerEvent) -> Result<(), Refusal> {
-        self.post(signal)
+    /// The call that stands, as this side has it.
+    pub(super) fn standing_call(&self) -> Option<StandingCall> {
+        self.conversation.gate().calling.standing(self.side)
     }
 
     /// Shows the partner whether this side is typing.
@@ -239,6 +252,7 @@ impl Talk {
             transfer.close(Over::Left);
             self.conversation.people[transfer.from].was_sending(transfer.id().clone());
         }
+        self.calls_off(&mut standing.calling, false);
         // Both are free before either can know of it and look for someone else.
         for person in &self.conversation.people {
             person.end_talk(self.conversation.id);

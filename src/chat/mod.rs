@@ -10,6 +10,7 @@
 //! state, a transfer, an outbox. None is held across an await.
 
 pub mod accounts;
+mod calls;
 mod carrier;
 mod cleaning;
 mod conversation;
@@ -33,6 +34,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use self::accounts::Accounts;
+pub use self::calls::{CallCounts, Calls};
 pub use self::carrier::{Carrier, Intake, Outlet};
 use self::conversation::{Talk, no_conversation};
 pub use self::files::Cargo;
@@ -41,7 +43,7 @@ pub use self::flow::Over;
 use self::flow::Taker;
 pub use self::http::{Download, Upload, UploadForm};
 use self::lobby::Lobby;
-pub use self::travel::{Companion, Luggage, TalkLuggage};
+pub use self::travel::{Companion, Luggage, TalkLuggage, Talker};
 pub use self::whence::{browser, platform};
 use crate::cluster::Cluster;
 use crate::config;
@@ -49,7 +51,7 @@ use crate::hub::{Door, Hub, Member, Seat};
 use crate::outbox::Outbox;
 use crate::place::Places;
 use crate::protocol::{
-    About, Complete, Doing, Ending, ErrorCode, GoOn, HeldTransfer, Matched, Message, Nothing, Offer, Presence,
+    About, CallId, Complete, Doing, Ending, ErrorCode, GoOn, HeldTransfer, Matched, Message, Nothing, Offer, Presence,
     Progress, PublicUser, Refusal, ServerEvent, SessionId, TransferId, Typing, UserId, Wish,
 };
 
@@ -62,6 +64,7 @@ pub struct Chat {
     hub: Hub,
     lobby: Lobby,
     files: Files,
+    calls: Calls,
     places: Places,
     avoid_last: usize,
 }
@@ -70,13 +73,18 @@ impl Chat {
     /// A service that nobody uses yet.
     pub fn new(accounts: Accounts, matching: &config::Matching, files: &config::Files) -> Self {
         let (lobby, files) = (Lobby::new(matching, None), Files::new(files));
-        let places = Places::none();
-        Self { accounts, hub: Hub::default(), lobby, files, places, avoid_last: matching.avoid_last }
+        let (calls, places) = (Calls::default(), Places::none());
+        Self { accounts, hub: Hub::default(), lobby, files, calls, places, avoid_last: matching.avoid_last }
     }
 
     /// The same, where addresses are looked up in `places`.
     pub fn looking_up(self, places: Places) -> Self {
         Self { places, ..self }
+    }
+
+    /// The same, whose calls are as these settings want them.
+    pub fn calling(self, calls: config::Calls) -> Self {
+        Self { calls: Calls::new(calls), ..self }
     }
 
     /// The same, where partners are sought on all nodes of a cluster. `seed` keys the hashing of wishes: the
@@ -100,6 +108,7 @@ impl Chat {
             carry: Notify::new(),
             incoming: Arc::default(),
             files: self.files.clone(),
+            calls: self.calls.clone(),
             places: self.places.clone(),
             avoid_last: self.avoid_last,
         });
@@ -114,6 +123,11 @@ impl Chat {
     /// Everyone who is here and in no conversation, but for the caller.
     pub fn available(&self, caller: UserId) -> Vec<Here> {
         self.hub.people().into_iter().filter(|here| !here.talking && here.user.id != caller).collect()
+    }
+
+    /// What calls of all conversations have in common.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     /// Whether a person is here.
@@ -184,6 +198,7 @@ struct Person {
     /// Transfers to them: none, most of the time, and then nothing else is looked at.
     incoming: Arc<AtomicUsize>,
     files: Files,
+    calls: Calls,
     places: Places,
     avoid_last: usize,
 }
@@ -201,10 +216,14 @@ struct State {
     recent: VecDeque<UserId>,
     /// What they were sending when talks ended, newest last; at most [`LATE`].
     late: VecDeque<TransferId>,
+    /// Calls that are over, of which they may say once how they were, newest last; at most [`REPORTS`].
+    to_report: VecDeque<CallId>,
 }
 
 /// Transfers of talks that are over whose bytes may still be on their way.
 const LATE: usize = 16;
+/// Calls that are over and that were not reported.
+const REPORTS: usize = 4;
 
 impl Person {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -218,6 +237,15 @@ impl Person {
             state.late.pop_front();
         }
         state.late.push_back(id);
+    }
+
+    /// They may say how this call was, now that it is over.
+    fn may_report(&self, call: &CallId) {
+        let mut state = self.state();
+        if state.to_report.len() == REPORTS {
+            state.to_report.pop_front();
+        }
+        state.to_report.push_back(call.clone());
     }
 
     /// Remembers a partner as one not to meet again at once.
@@ -309,14 +337,6 @@ impl Participant {
     /// [`ErrorCode::NoConversation`].
     pub fn clear(&self) -> Result<(), Refusal> {
         self.talk()?.clear()
-    }
-
-    /// Passes on to the partner what sets up a call.
-    ///
-    /// # Errors
-    /// [`ErrorCode::NoConversation`].
-    pub fn signal(&self, signal: &ServerEvent) -> Result<(), Refusal> {
-        self.talk()?.signal(signal)
     }
 
     /// Offers the partner a file or a voice note.
@@ -416,7 +436,8 @@ impl Participant {
         match self.person.talk() {
             Some(talk) => {
                 let status = Some(talk.partner().member.presence()).filter(|status| *status != Presence::Online);
-                (Doing::Talking, Some(Matched { status, ..talk.matched() }))
+                let call = talk.standing_call();
+                (Doing::Talking, Some(Matched { status, call, ..talk.matched() }))
             }
             None => (self.person.member.doing(), None),
         }

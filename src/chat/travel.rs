@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::calls::Calling;
 use super::conversation::{Conversation, Talk};
 use super::{Chat, Participant};
 use crate::outbox::{Kin, Outbox};
@@ -22,13 +23,28 @@ pub struct Luggage {
     recent: Vec<UserId>,
     late: Vec<TransferId>,
     away: bool,
+    /// Their client understands `call:*`.
+    calls: bool,
     whence: Whence,
 }
 
 impl Luggage {
     /// Of someone who has come fresh, and looks for nobody.
     pub fn none(whence: Whence) -> Self {
-        Self { wish: Wish::default(), waited: None, recent: Vec::new(), late: Vec::new(), away: false, whence }
+        Self {
+            wish: Wish::default(),
+            waited: None,
+            recent: Vec::new(),
+            late: Vec::new(),
+            away: false,
+            calls: false,
+            whence,
+        }
+    }
+
+    /// The same, of a client that understands `call:*`, or does not.
+    pub fn of_client(self, calls: bool) -> Self {
+        Self { calls, ..self }
     }
 
     /// Whether they are looking for a partner.
@@ -46,6 +62,14 @@ pub struct TalkLuggage {
     pub common: Vec<String>,
     /// Whose clients have heard of it.
     pub told: [bool; 2],
+    pub(super) calling: Calling,
+}
+
+impl TalkLuggage {
+    /// Of a talk that was lost with its node, but for its name: whoever is left has heard of it.
+    pub fn of_lost(id: ConversationId, common: Vec<String>) -> Self {
+        Self { id, common, told: [true, true], calling: Calling::lost() }
+    }
 }
 
 impl Participant {
@@ -64,6 +88,7 @@ impl Participant {
             recent: state.recent.iter().copied().collect(),
             late: state.late.iter().cloned().collect(),
             away: self.person.member.is_away(),
+            calls: self.person.member.knows_calls(),
             whence: (*self.person.member.whence()).clone(),
         })
     }
@@ -81,9 +106,13 @@ impl Participant {
     }
 
     /// The talk they are in, and whose it is: the polite one first.
-    pub fn talk_of_two(&self) -> Option<(TalkLuggage, [(SessionId, PublicUser); 2])> {
+    pub fn talk_of_two(&self) -> Option<(TalkLuggage, [Talker; 2])> {
         let talk = self.person.talk()?;
-        let people = talk.conversation().members().map(|member| (member.session, member.user.clone()));
+        let people = talk.conversation().members().map(|member| Talker {
+            session: member.session,
+            user: member.user.clone(),
+            calls: member.knows_calls(),
+        });
         Some((talk.conversation().luggage(), people))
     }
 
@@ -96,6 +125,17 @@ impl Participant {
     pub fn pack_talk(&self) -> Option<TalkLuggage> {
         self.person.talk()?.pack()
     }
+}
+
+/// One of two who talk.
+#[derive(Debug, Clone)]
+pub struct Talker {
+    /// Their session.
+    pub session: SessionId,
+    /// Who it is.
+    pub user: PublicUser,
+    /// Their client understands `call:*`.
+    pub calls: bool,
 }
 
 /// A talk as one of its two sees it.
@@ -123,15 +163,15 @@ impl Chat {
             state.late = luggage.late.iter().cloned().collect();
         }
         participant.person.member.set_away(luggage.away);
+        participant.person.member.set_knows_calls(luggage.calls);
         participant.person.member.set_whence(luggage.whence.clone());
         participant
     }
 
     /// Lets two go on with their talk who came from another node; nobody is told anything.
     pub fn reunite(&self, polite: &Participant, impolite: &Participant, talk: TalkLuggage) {
-        let TalkLuggage { id, common, told } = talk;
         let people = [Arc::clone(&polite.person), Arc::clone(&impolite.person)];
-        Conversation::go_on(id, people, common, told);
+        Conversation::go_on(people, talk);
     }
 
     /// Brings someone who has come from another node together with whoever sought them and waits here for

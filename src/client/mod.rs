@@ -385,6 +385,7 @@ pub fn hello(token: &str, device: Option<&str>, resume: Option<Resume>) -> Hello
         name: "duologue-rust".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         device_id: device.map(str::to_owned),
+        calls: true,
     };
     Hello { protocol: PROTOCOL, token: token.to_owned(), client, resume }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::raw::{self, Layers};
 use super::{
-    Auth, Config, Environment, Error, Files, Limits, Listen, Log, LogFiles, Matching, Mongo, Origins, Place, Public,
-    Secret, Session, ShowPlace, Store, Tls, Trusted,
+    Auth, Config, Environment, Error, Files, Limits, Listen, Log, LogFiles, Matching, Mongo, Networks, Origins, Place,
+    Public, Secret, Session, ShowPlace, Store, Tls,
 };
 use crate::media::Types;
 
@@ -47,6 +47,7 @@ pub(super) fn check(layers: Layers) -> Result<Config, Error> {
         limits,
         matching: matching(&raw.matching)?,
         files: files(&raw.files)?,
+        calls: super::calls::check(&raw.calls, &mut warnings)?,
         cluster: super::cluster::check(&raw.cluster, environment, raw.auth.jwt_secret.as_ref())?,
         place: place(&raw.place)?,
         log: log(&raw.log)?,
@@ -188,7 +189,7 @@ fn kept_secret(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 /// `7d`, `12h`, `30m`, `45s`, or seconds.
-fn life(key: &str, text: &str) -> Result<Duration, Error> {
+pub(super) fn life(key: &str, text: &str) -> Result<Duration, Error> {
     let wrong = || Error::value(key, text, "use a number of seconds, or one with d, h, m or s: 7d, 12h, 3600");
     let (number, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
         Some(end) => text.split_at(end),
@@ -262,7 +263,7 @@ fn limits(raw: &raw::Limits) -> Result<Limits, Error> {
         None => Ok(usual),
     };
     let proxies = raw.trusted_proxies.as_deref().unwrap_or_default();
-    let trusted_proxies = Trusted::parse(proxies).map_err(|wrong| {
+    let trusted_proxies = Networks::parse(proxies).map_err(|wrong| {
         Error::value("limits.trusted_proxies", wrong, "use addresses and networks such as 127.0.0.1 or 10.0.0.0/8")
     })?;
     let count = |key: &str, value: Option<u64>, usual: usize| value.map_or(Ok(usual), |count| size(key, count));
@@ -275,6 +276,7 @@ fn limits(raw: &raw::Limits) -> Result<Limits, Error> {
             raw.candidates_per_minute,
             usual.candidates_per_minute,
         )?,
+        signals_per_minute: rate("limits.signals_per_minute", raw.signals_per_minute, usual.signals_per_minute)?,
         uploads_per_hour: rate("limits.uploads_per_hour", raw.uploads_per_hour, usual.uploads_per_hour)?,
         handshakes_per_minute: rate(
             "limits.handshakes_per_minute",
@@ -299,7 +301,7 @@ fn limits(raw: &raw::Limits) -> Result<Limits, Error> {
 }
 
 /// What is likely to be a slip in who may say for whom they speak.
-fn proxies(environment: Environment, listen: &Listen, trusted: &Trusted, warnings: &mut Vec<String>) {
+fn proxies(environment: Environment, listen: &Listen, trusted: &Networks, warnings: &mut Vec<String>) {
     if environment == Environment::Production && listen.https.is_none() && trusted.is_empty() {
         warnings.push(
             "listen.https is off and limits.trusted_proxies is empty: all who come through a proxy share one address \

@@ -4,6 +4,7 @@
 //! Owns: reading `config/duologue.toml`, `.env` and the environment. Nothing else in this crate reads
 //! the environment. Must not know: what the settings are for.
 
+mod calls;
 mod check;
 mod cluster;
 mod env_file;
@@ -14,10 +15,11 @@ mod settings;
 
 use std::path::{Path, PathBuf};
 
+pub use self::calls::Calls;
 pub use self::cluster::Cluster;
 use self::env_file::{EnvFile, Other};
 pub use self::mongo::Mongo;
-pub use self::proxies::{Trusted, client_address};
+pub use self::proxies::{Networks, client_address};
 pub use self::settings::{
     Auth, Config, Environment, Files, Limits, Listen, Log, LogFiles, Matching, Origins, Place, Public, Secret, Session,
     ShowPlace, Store, Tls,

@@ -14,9 +14,9 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The networks whose word about an address is taken. Empty: nobody's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Trusted(Vec<IpNet>);
+pub struct Networks(Vec<IpNet>);
 
-impl Trusted {
+impl Networks {
     /// Reads addresses and networks in CIDR notation (RFC 4632, RFC 4291 section 2.3).
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Trusted {
 /// the address that it wrote last into `X-Forwarded-For` is taken instead, and so on to the left for
 /// as long as the address is a listed proxy's. What stands further left is what the client says, and
 /// nobody's word; nor is anything read past an entry that is no address.
-pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &Trusted) -> IpAddr {
+pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
     let mut address = peer.to_canonical();
     let lines = headers.get_all(FORWARDED_FOR).iter().collect::<Vec<_>>().into_iter().rev();
     let mut entries = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
@@ -75,8 +75,8 @@ fn written(entry: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn trusted(list: &[&str]) -> Trusted {
-        Trusted::parse(&list.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>()).unwrap()
+    fn trusted(list: &[&str]) -> Networks {
+        Networks::parse(&list.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>()).unwrap()
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn what_is_no_network_is_named() {
         for wrong in ["localhost", "10.0.0.0/33", "10.0.0.1:80", "", "*"] {
-            assert_eq!(Trusted::parse(&["10.0.0.1".to_owned(), wrong.to_owned()]), Err(wrong));
+            assert_eq!(Networks::parse(&["10.0.0.1".to_owned(), wrong.to_owned()]), Err(wrong));
         }
     }
 }

@@ -42,6 +42,7 @@ section!(Limits {
     matches_per_minute: u32,
     typing_per_minute: u32,
     candidates_per_minute: u32,
+    signals_per_minute: u32,
     uploads_per_hour: u32,
     handshakes_per_minute: u32,
     auth_per_quarter_hour: u32,
@@ -60,6 +61,15 @@ section!(Files {
     offer_ms: u64,
     stall_ms: u64,
     buffer_bytes: u64,
+});
+section!(Calls {
+    stun: Vec<String>,
+    turn: Vec<String>,
+    turn_secret: String,
+    turn_life: String,
+    relay_only: bool,
+    relay_networks: Vec<String>,
+    ring_ms: u64,
 });
 section!(Cluster { redis: String, prefix: String, listen: String, advertise: String });
 section!(Place { database: String, show: String });
@@ -80,7 +90,7 @@ macro_rules! raw {
 
 raw! {
     server: Server, listen: Listen, public: Public, tls: Tls, origins: Origins, auth: Auth, store: Store,
-    session: Session, limits: Limits, matching: Matching, files: Files, cluster: Cluster, place: Place,
+    session: Session, limits: Limits, matching: Matching, files: Files, calls: Calls, cluster: Cluster, place: Place,
     log: Log,
 }
 

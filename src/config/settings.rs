@@ -5,7 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Cluster, Mongo, Trusted};
+use super::{Calls, Cluster, Mongo, Networks};
 use crate::media::Types;
 
 /// Every setting of one process.
@@ -37,6 +37,8 @@ pub struct Config {
     pub matching: Matching,
     /// Files and voice notes.
     pub files: Files,
+    /// Audio and video calls.
+    pub calls: Calls,
     /// How this node is one of several; `None`: it is alone.
     pub cluster: Option<Cluster>,
     /// Where people are.
@@ -233,6 +235,8 @@ pub struct Limits {
     pub typing_per_minute: u32,
     /// ICE candidates a minute, counted apart.
     pub candidates_per_minute: u32,
+    /// All else of calls a minute, counted apart: rings, answers, descriptions.
+    pub signals_per_minute: u32,
     /// Files that one address may offer over HTTP in an hour.
     pub uploads_per_hour: u32,
     /// Connections of Socket.IO that one address may open in a minute.
@@ -242,7 +246,7 @@ pub struct Limits {
     /// Everything else below `/api` that one address may ask for in 15 minutes.
     pub requests_per_quarter_hour: u32,
     /// Proxies whose word is taken for the address that a request comes from.
-    pub trusted_proxies: Trusted,
+    pub trusted_proxies: Networks,
     /// Sessions of this process in all.
     pub max_sessions: usize,
     /// Sessions that wait for their client after a lost link; one more ends the one that waited longest.
@@ -258,11 +262,12 @@ impl Default for Limits {
             matches_per_minute: 30,
             typing_per_minute: 240,
             candidates_per_minute: 300,
+            signals_per_minute: 120,
             uploads_per_hour: 10,
             handshakes_per_minute: 600,
             auth_per_quarter_hour: 5,
             requests_per_quarter_hour: 100,
-            trusted_proxies: Trusted::default(),
+            trusted_proxies: Networks::default(),
             max_sessions: 100_000,
             max_parked: 20_000,
             parked_bytes: 256 * 1024 * 1024,

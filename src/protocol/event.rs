@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::call::*;
 use super::heard::*;
-use super::ids::{MessageId, SessionId, SessionKey, TransferId};
+use super::ids::{CallId, MessageId, SessionId, SessionKey, TransferId};
 use super::reason::{ErrorCode, Refusal};
 use super::signal::*;
 use super::transfer::*;
@@ -111,6 +112,14 @@ vocabulary! {
         "webrtc:offer" CallOffer(CallOffer) Reliable,
         "webrtc:answer" CallAnswer(CallAnswer) Reliable,
         "webrtc:ice-candidate" CallCandidate(CallCandidate) Reliable,
+        "webrtc:candidates" CallCandidates(CallCandidates) Reliable,
+        "call:ring" Ring(Ring) Reliable,
+        "call:accept" AcceptCall(AcceptCall) Reliable,
+        "call:decline" DeclineCall(DeclineCall) Reliable,
+        "call:end" EndCall(EndCall) Reliable,
+        "call:join" JoinCall(JoinCall) Reliable,
+        "call:report" CallReport(CallReport) Volatile,
+        "ice:renew" RenewIce(Nothing) Reliable,
     }
 }
 
@@ -141,6 +150,12 @@ vocabulary! {
         "webrtc:offer" CallOffer(CallOffer) Reliable,
         "webrtc:answer" CallAnswer(CallAnswer) Reliable,
         "webrtc:ice-candidate" CallCandidate(CallCandidate) Reliable,
+        "webrtc:candidates" CallCandidates(CallCandidates) Reliable,
+        "call:ring" Rings(Rings) Reliable,
+        "call:accept" Accepted(Accepted) Reliable,
+        "call:ended" CallEnded(CallEnded) Reliable,
+        "call:join" Joined(Joined) Reliable,
+        "ice:renewed" IceRenewed(IceRenewed) Reliable,
         "error" Error(Refusal) Reliable,
     }
 }
@@ -159,6 +174,8 @@ impl ClientEvent {
             Self::CallOffer(offer) => offer.check(),
             Self::CallAnswer(answer) => answer.check(),
             Self::CallCandidate(candidate) => candidate.check(),
+            Self::CallCandidates(candidates) => candidates.check(),
+            Self::CallReport(report) => report.check(),
             Self::Ping(_)
             | Self::Pong(_)
             | Self::Ack(_)
@@ -173,7 +190,13 @@ impl ClientEvent {
             | Self::Reject(_)
             | Self::Progress(_)
             | Self::Complete(_)
-            | Self::Cancel(_) => Ok(()),
+            | Self::Cancel(_)
+            | Self::Ring(_)
+            | Self::AcceptCall(_)
+            | Self::DeclineCall(_)
+            | Self::EndCall(_)
+            | Self::JoinCall(_)
+            | Self::RenewIce(_) => Ok(()),
         };
         checked.map_err(|refusal| refusal.of(self.name()))
     }
@@ -186,6 +209,16 @@ impl ClientEvent {
             Self::Accept(about) | Self::Reject(about) | Self::Cancel(about) => Some(about.transfer.as_str()),
             Self::Progress(progress) => Some(progress.transfer.as_str()),
             Self::Complete(complete) => Some(complete.transfer.as_str()),
+            Self::CallOffer(CallOffer { call, .. }) | Self::CallAnswer(CallAnswer { call, .. }) => {
+                call.as_ref().map(CallId::as_str)
+            }
+            Self::CallCandidates(CallCandidates { call, .. })
+            | Self::Ring(Ring { call, .. })
+            | Self::AcceptCall(AcceptCall { call, .. })
+            | Self::DeclineCall(DeclineCall { call, .. })
+            | Self::EndCall(EndCall { call, .. })
+            | Self::JoinCall(JoinCall { call, .. })
+            | Self::CallReport(CallReport { call, .. }) => Some(call.as_str()),
             _ => None,
         }
     }
@@ -232,6 +265,9 @@ pub struct ClientInfo {
     /// One session a device: a second one of the same id supersedes the first. At most 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_id: Option<String>,
+    /// It understands `call:*`, beside the original API's bare `webrtc:*`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub calls: bool,
 }
 
 /// What a client shows to go on with its session.
@@ -251,7 +287,7 @@ pub struct Resume {
 
 impl Check for Hello {
     fn check(&self) -> Result<(), Refusal> {
-        let ClientInfo { name, version, device_id } = &self.client;
+        let ClientInfo { name, version, device_id, calls: _ } = &self.client;
         tag("client.name", name)?;
         tag("client.version", version)?;
         match device_id {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::call::{IceServer, StandingCall};
 use super::event::{MessageKind, Timestamp};
 use super::ids::{ConversationId, MessageId, SessionId, SessionKey, UserId};
 use super::people::{Myself, Partner};
@@ -41,6 +42,15 @@ pub struct Established {
     /// This person's transfers to the partner, and where to go on with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transfers: Vec<GoOn>,
+    /// What helps to find a way for the media of a call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ice_servers: Vec<IceServer>,
+    /// How long the credentials in it live, in milliseconds; absent: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ice_ttl_ms: Option<u64>,
+    /// In no call of this service does anyone learn the other's address.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relay_only: bool,
 }
 
 /// What a person is doing.
@@ -196,6 +206,9 @@ pub struct Matched {
     /// after a match, `user:status` tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Presence>,
+    /// The call that stands, in the conversation that a link goes on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<StandingCall>,
 }
 
 /// A side's part in perfect negotiation (WebRTC): the polite one yields.

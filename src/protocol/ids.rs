@@ -150,6 +150,14 @@ macro_rules! client_id {
 }
 
 client_id! {
+    /// The caller's name for a call.
+    CallId
+}
+client_id! {
+    /// The offerer's name for an offer, and so for what answers it.
+    OfferId
+}
+client_id! {
     /// A message's name, made by the client that sends it.
     MessageId
 }

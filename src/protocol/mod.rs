@@ -8,6 +8,7 @@
 //! function or a plain value, so that it is tested without a network. `docs/protocol.md` is the same
 //! contract in prose; its examples are the golden files of `tests/golden`.
 
+mod call;
 mod event;
 mod frame;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod reason;
 mod signal;
 mod transfer;
 
+pub use call::*;
 pub use event::*;
 pub use frame::{ClientFrame, Encoded, MAX_FRAME, ServerFrame, read_event, write_ack, write_frame};
 pub use heard::*;

@@ -49,6 +49,24 @@ pub enum ErrorCode {
     AlreadyTalking,
     /// `user:match:cancel` while not waiting.
     NotWaiting,
+    /// No such call in this conversation.
+    CallUnknown,
+    /// `call:ring` while a call stands.
+    CallExists,
+    /// The partner's client knows no `call:*`: an offer without a call is all it understands.
+    CallUnsupported,
+    /// A relayed call was asked for, and this service has no TURN server.
+    RelayUnavailable,
+    /// An answer to, or candidates for, an offer that the partner has not made.
+    OfferUnknown,
+    /// A description that is no SDP (RFC 8866).
+    SdpInvalid,
+    /// A candidate that is none (RFC 8839).
+    CandidateInvalid,
+    /// In a relayed call: a relayed candidate whose address is no relay's.
+    CandidateRefused,
+    /// More candidates than one side may have for one offer.
+    CandidateLimit,
     /// Over a rate limit; `retryAfterMs` says when to try again.
     TooFast,
     /// `auth:renew` with a token that is invalid, expired, or another person's.

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::envelope::{Failure, Success, bearer, ok};
 use super::{Error, State};
-use crate::chat::{Cargo, Census};
+use crate::chat::{CallCounts, Cargo, Census};
 use crate::config::Environment;
 
 /// How long the accounts may take to say that they are there.
@@ -95,6 +95,7 @@ pub async fn stats(extract::State(state): extract::State<State>, headers: Header
             parked,
         },
         transfers: Transfers { offered, moving, reserved_bytes },
+        calls: state.chat.calls().counts(),
         conversations,
         waiting,
         online_users,
@@ -141,6 +142,7 @@ struct Life {
 struct Usage {
     connections: Connections,
     transfers: Transfers,
+    calls: CallCounts,
     conversations: usize,
     waiting: usize,
     online_users: usize,

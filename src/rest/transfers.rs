@@ -29,6 +29,15 @@ pub fn refused(code: ErrorCode) -> (StatusCode, &'static str) {
         | ErrorCode::AlreadyEstablished
         | ErrorCode::AlreadyTalking
         | ErrorCode::NotWaiting
+        | ErrorCode::CallUnknown
+        | ErrorCode::CallExists
+        | ErrorCode::CallUnsupported
+        | ErrorCode::RelayUnavailable
+        | ErrorCode::OfferUnknown
+        | ErrorCode::SdpInvalid
+        | ErrorCode::CandidateInvalid
+        | ErrorCode::CandidateRefused
+        | ErrorCode::CandidateLimit
         | ErrorCode::TooFast
         | ErrorCode::TokenInvalid
         | ErrorCode::Unavailable => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),

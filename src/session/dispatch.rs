@@ -131,9 +131,23 @@ async fn perform(chat: &Chat, core: &mut Core, event: ClientEvent) -> Result<(),
         }
         ClientEvent::Complete(complete) => participant.complete(&complete),
         ClientEvent::Cancel(about) => participant.call_off(&about),
-        ClientEvent::CallOffer(offer) => participant.signal(&ServerEvent::CallOffer(offer)),
-        ClientEvent::CallAnswer(answer) => participant.signal(&ServerEvent::CallAnswer(answer)),
-        ClientEvent::CallCandidate(candidate) => participant.signal(&ServerEvent::CallCandidate(candidate)),
+        ClientEvent::CallOffer(offer) => participant.offer_call(offer),
+        ClientEvent::CallAnswer(answer) => participant.answer_call(answer),
+        ClientEvent::CallCandidate(candidate) => participant.candidate(candidate),
+        ClientEvent::CallCandidates(candidates) => participant.candidates(candidates),
+        ClientEvent::Ring(ring) => participant.ring(ring),
+        ClientEvent::AcceptCall(accept) => participant.accept_call(accept),
+        ClientEvent::DeclineCall(decline) => participant.decline_call(&decline),
+        ClientEvent::EndCall(end) => participant.end_call(&end),
+        ClientEvent::JoinCall(join) => participant.join_call(join),
+        ClientEvent::CallReport(report) => {
+            participant.report_call(&report);
+            Ok(())
+        }
+        ClientEvent::RenewIce(_) => {
+            participant.renew_ice();
+            Ok(())
+        }
     }
 }
 

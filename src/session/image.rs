@@ -34,7 +34,7 @@ pub(super) struct Image {
     age: u64,
     /// The client's numbers.
     pub(super) received: u64,
-    pub(super) levels: [f64; 4],
+    pub(super) levels: [f64; 5],
     pub(super) luggage: Luggage,
     pub(super) mail: Kept,
 }
@@ -91,7 +91,7 @@ impl Image {
             hops,
             age: 0,
             received: 0,
-            levels: [f64::MAX; 4],
+            levels: [f64::MAX; 5],
             luggage,
             mail: Kept::default(),
         }

@@ -27,6 +27,7 @@ pub(super) struct Limits {
     matches: Bucket,
     typing: Bucket,
     candidates: Bucket,
+    signals: Bucket,
     refused: u32,
 }
 
@@ -37,24 +38,28 @@ impl Limits {
             matches: Bucket::per_minute(limits.matches_per_minute, now),
             typing: Bucket::per_minute(limits.typing_per_minute, now),
             candidates: Bucket::per_minute(limits.candidates_per_minute, now),
+            signals: Bucket::per_minute(limits.signals_per_minute, now),
             refused: 0,
         }
     }
 
     /// What is left in each bucket, for another node.
-    pub(super) fn levels(&mut self, now: Instant) -> [f64; 4] {
-        [&mut self.events, &mut self.matches, &mut self.typing, &mut self.candidates].map(|bucket| {
+    pub(super) fn levels(&mut self, now: Instant) -> [f64; 5] {
+        self.all().map(|bucket| {
             bucket.wait(now);
             bucket.level
         })
     }
 
     /// Goes on with what was left elsewhere.
-    pub(super) fn go_on(&mut self, levels: [f64; 4]) {
-        let buckets = [&mut self.events, &mut self.matches, &mut self.typing, &mut self.candidates];
-        for (bucket, level) in buckets.into_iter().zip(levels) {
+    pub(super) fn go_on(&mut self, levels: [f64; 5]) {
+        for (bucket, level) in self.all().into_iter().zip(levels) {
             bucket.level = level.clamp(0.0, bucket.capacity);
         }
+    }
+
+    fn all(&mut self) -> [&mut Bucket; 5] {
+        [&mut self.events, &mut self.matches, &mut self.typing, &mut self.candidates, &mut self.signals]
     }
 
     pub(super) fn judge(&mut self, event: &ClientEvent, now: Instant) -> Verdict {
@@ -66,7 +71,16 @@ impl Limits {
             | ClientEvent::Progress(_) => &mut [],
             // Switching tabs is as free as typing is.
             ClientEvent::Typing(_) | ClientEvent::Presence(_) => &mut [&mut self.typing],
-            ClientEvent::CallCandidate(_) => &mut [&mut self.candidates],
+            ClientEvent::CallCandidate(_) | ClientEvent::CallCandidates(_) => &mut [&mut self.candidates],
+            ClientEvent::CallOffer(_)
+            | ClientEvent::CallAnswer(_)
+            | ClientEvent::Ring(_)
+            | ClientEvent::AcceptCall(_)
+            | ClientEvent::DeclineCall(_)
+            | ClientEvent::EndCall(_)
+            | ClientEvent::JoinCall(_)
+            | ClientEvent::CallReport(_)
+            | ClientEvent::RenewIce(_) => &mut [&mut self.signals],
             ClientEvent::Match(_) | ClientEvent::Skip(_) => &mut [&mut self.matches, &mut self.events],
             ClientEvent::Renew(_)
             | ClientEvent::MatchCancel(_)
@@ -77,9 +91,7 @@ impl Limits {
             | ClientEvent::Accept(_)
             | ClientEvent::Reject(_)
             | ClientEvent::Complete(_)
-            | ClientEvent::Cancel(_)
-            | ClientEvent::CallOffer(_)
-            | ClientEvent::CallAnswer(_) => &mut [&mut self.events],
+            | ClientEvent::Cancel(_) => &mut [&mut self.events],
         };
         charge(buckets, &mut self.refused, now)
     }

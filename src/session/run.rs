@@ -26,8 +26,8 @@ use super::writing::{long_after_the_end, write, write_on};
 use crate::hub::Door;
 use crate::outbox::{Batch, Kin};
 use crate::protocol::{
-    Arrival, Beat, ClientFrame, ClientLimits, CloseReason, Closing, Established, FILE_CHUNK, Inbound, Lost, MAX_FRAME,
-    MAX_TEXT, Refusal, Resume, ServerEvent, TRANSFER_WINDOW, Whence, millis,
+    Arrival, Beat, ClientFrame, ClientLimits, CloseReason, Closing, Established, FILE_CHUNK, IceRenewed, Inbound, Lost,
+    MAX_FRAME, MAX_TEXT, Refusal, Resume, ServerEvent, TRANSFER_WINDOW, Whence, millis,
 };
 
 /// How long a link that was asked to give its session away waits for the taker before it counts
@@ -142,7 +142,7 @@ impl Sessions {
         let hello = first_hello(reader).await?;
         let identified = self.0.chat.accounts().identify(&hello.token).await;
         let (identity, expires) = identified.map_err(|error| Refused::Say(unidentified(&error)))?;
-        let device = hello.client.device_id;
+        let (device, calls) = (hello.client.device_id, hello.client.calls);
         let whence = self.0.chat.whence(peer.address, peer.agent.as_deref(), device.clone());
         let mut lost = None;
         if let Some(resume) = &hello.resume {
@@ -161,7 +161,10 @@ impl Sessions {
                 Err(NotTaken::Lost(why)) => Err(why),
             };
             match held.and_then(|held| self.resumed(held, expires, whence.clone(), Some(resume))) {
-                Ok((held, established)) => return Ok(Begun::Here(held, established)),
+                Ok((held, established)) => {
+                    held.core.participant.knows_calls(calls);
+                    return Ok(Begun::Here(held, established));
+                }
                 Err(why) => lost = Some(why),
             }
         }
@@ -184,6 +187,7 @@ impl Sessions {
         let held = self.begin(identity, expires, device, grace).map_err(Refused::Say)?;
         self.note_arrival(&held.core.identity, &whence);
         held.core.participant.comes_from(whence);
+        held.core.participant.knows_calls(calls);
         let established = self.established(&held, false, lost);
         Ok(Begun::Here(held, established))
     }
@@ -221,6 +225,7 @@ impl Sessions {
     fn established(&self, held: &Held, resumed: bool, lost: Option<Lost>) -> Box<Established> {
         let settings = &self.0.settings;
         let (state, conversation) = held.core.participant.doing();
+        let IceRenewed { ice_servers, ttl_ms: ice_ttl_ms } = self.0.chat.calls().ice();
         Box::new(Established {
             session: held.entry.id,
             key: held.entry.key,
@@ -242,6 +247,9 @@ impl Sessions {
             state,
             conversation,
             transfers: Vec::new(),
+            ice_servers,
+            ice_ttl_ms,
+            relay_only: self.0.chat.calls().relay_only(),
         })
     }
 

@@ -10,8 +10,8 @@ use super::files::Files;
 use crate::client::{File, News};
 use crate::hub::Door;
 use crate::protocol::{
-    Attention, ClientEvent, Ending, ErrorCode, FileKind, Message, MessageId, MessageKind, Nothing, OwnPresence,
-    Presence, ServerEvent, TransferId, Wish,
+    Attention, ClientEvent, DeclineCall, Ending, ErrorCode, FileKind, Message, MessageId, MessageKind, Nothing,
+    OwnPresence, Presence, ServerEvent, TransferId, Wish,
 };
 
 /// What can be typed, as `/help` shows it.
@@ -188,6 +188,11 @@ impl Room {
         let mut lines = Vec::new();
         match news {
             News::Heard(ServerEvent::Offer(offered)) => return Ok(self.files.offered(&offered)),
+            News::Heard(ServerEvent::Rings(rings)) => {
+                let decline = ClientEvent::DeclineCall(DeclineCall { call: rings.call, reason: None });
+                let note = "* They called. A terminal takes no calls, and has said so.";
+                return Ok(vec![Order::Say(decline), Order::Show(note.to_owned())]);
+            }
             News::Heard(event) => lines.extend(self.event(event)),
             News::Received(offered, bytes) => {
                 let place = self.files.received(&offered);

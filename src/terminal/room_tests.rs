@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::protocol::{
-    About, Cancelled, Complete, ConversationId, Delivered, FileKind, Lost, Matched, MessageOut, Offered, Partner,
-    PartnerStatus, Progress, PublicUser, Refusal, Role, SessionId, Sha256, TransferEnd, Unmatched, UserId,
+    About, CallId, CallKind, Cancelled, Complete, ConversationId, Delivered, FileKind, Lost, Matched, MessageOut,
+    Offered, Partner, PartnerStatus, Progress, PublicUser, Refusal, Rings, Role, SessionId, Sha256, TransferEnd,
+    Unmatched, UserId,
 };
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ fn meet(room: &mut Room, name: &str) -> Vec<String> {
             matched_user: Partner { user, place: None },
             role: Role::Polite,
             common: vec!["jazz".to_owned()],
+            call: None,
             status: None,
         }),
     )
@@ -214,4 +216,14 @@ fn files_of_theirs_are_taken_or_not_by_number_or_alone() {
     assert!(matches!(&orders[0], Order::Accept(id) if id.as_str() == "d"));
     let orders = room.hear(News::Received(Box::new(offered("d", "d.png")), Bytes::from_static(b"d"))).unwrap();
     assert!(matches!(&orders[..], [Order::Save(place, ..)] if place.to_str() == Some("in/here")));
+}
+
+#[test]
+fn a_call_is_declined_and_told() {
+    let mut room = room();
+    meet(&mut room, "Ben");
+    let rings = Rings { call: CallId::new("c").unwrap(), kind: CallKind::Audio, relay: false, ring_ms: 45_000 };
+    let orders = room.hear(News::Heard(ServerEvent::Rings(rings))).unwrap();
+    let [Order::Say(ClientEvent::DeclineCall(decline)), Order::Show(words)] = &orders[..] else { panic!("{orders:?}") };
+    assert_eq!((decline.call.as_str(), words.starts_with("* They called.")), ("c", true));
 }

@@ -29,7 +29,7 @@ use tracing::{debug, warn};
 
 pub use super::lingering::Hangup;
 use super::lingering::Lingering;
-use crate::config::{Trusted, client_address};
+use crate::config::{Networks, client_address};
 use crate::session::Peer;
 use crate::tls::Secure;
 
@@ -46,7 +46,7 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// Who asks for something over HTTP: by the connection's address, where a listener of ours has noted
 /// it, and by what the client says of itself.
-pub fn peer(extensions: &Extensions, headers: &HeaderMap, trusted: &Trusted) -> Peer {
+pub fn peer(extensions: &Extensions, headers: &HeaderMap, trusted: &Networks) -> Peer {
     let address = extensions.get::<ConnectInfo<SocketAddr>>();
     let address = address.map(|ConnectInfo(address)| client_address(address.ip(), headers, trusted));
     Peer::new(address, headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()))

@@ -15,7 +15,7 @@ const DOCUMENT = parse(read("docs/asyncapi.yaml"));
 /** Fields that a frame may lack, by the event they belong to, or in any. */
 const OPTIONAL = new Set(["ack", "guest", "deviceId", "resume", "lost", "retryAfterMs", "place"]);
 const OPTIONAL_IN = {
-  "connection:hello": ["resume.transfers", "resume.transfers.0.received"],
+  "connection:hello": ["resume.transfers", "resume.transfers.0.received", "client.calls"],
   "connection:established": [
     "conversation",
     "transfers",
@@ -25,21 +25,38 @@ const OPTIONAL_IN = {
     "user.address",
     "user.place.countryName",
     "user.place.city",
+    "conversation.call",
+    "iceServers",
+    "iceServers.1.username",
+    "iceServers.1.credential",
+    "iceTtlMs",
+    "relayOnly",
   ],
   "user:match": ["interests", "languages", "region", "media"],
   "user:matched": ["status", "matchedUser.place.countryName", "matchedUser.place.city"],
   "user:matching": ["widensInMs"],
   "chat:message": ["timestamp", "sent"],
   "file:offer": ["durationMs", "sha256", "size"],
-  "webrtc:offer": ["offer.sdp"],
+  "webrtc:offer": ["offer.sdp", "generation"],
   "webrtc:answer": ["answer.sdp"],
   "webrtc:ice-candidate": ["candidate.sdpMid", "candidate.sdpMLineIndex", "candidate.usernameFragment"],
+  "webrtc:candidates": ["end", ...[0, 1].flatMap((at) => ["sdpMid", "sdpMLineIndex", "usernameFragment"].map((key) => `candidates.${at}.${key}`))],
+  "call:ring": ["relay"],
+  "call:accept": ["relay", "instead"],
+  "call:decline": ["reason"],
+  "call:end": ["reason"],
+  "call:join": ["fresh", "generation"],
+  "call:report": ["setupMs", "path", "lossPercent", "rttMs", "reason"],
+  "ice:renewed": ["iceServers.1.username", "iceServers.1.credential", "ttlMs"],
   error: ["event", "id"],
 };
-/** Fields of which the client's kind must be there all the same. */
-const REQUIRED = { client: { "file:offer": ["size"] }, server: { "chat:message": ["timestamp"] } };
+/** Fields of which one side's kind must be there all the same. */
+const REQUIRED = {
+  client: { "file:offer": ["size"] },
+  server: { "chat:message": ["timestamp"], "call:ring": ["relay"], "call:accept": ["relay"], "call:join": ["generation"] },
+};
 /** Objects of browsers, which may hold more than is used. */
-const OPEN = ["data.offer", "data.answer", "data.candidate"];
+const OPEN = ["data.offer", "data.answer", "data.candidate", "data.candidates.0", "data.candidates.1"];
 
 const ajv = new Ajv({ strict: false, validateFormats: false });
 ajv.addSchema({ $id: "all", components: DOCUMENT.components });
@@ -174,6 +191,7 @@ test("codes and reasons are those of the code", () => {
   assert.deepEqual([...types.ErrorCode.enum].sort(), variants("src/protocol/reason.rs", "ErrorCode"));
   assert.deepEqual([...types.Closing.properties.reason.enum].sort(), variants("src/protocol/reason.rs", "CloseReason"));
   assert.deepEqual([...types.Cancelled.properties.code.enum].sort(), variants("src/protocol/transfer.rs", "TransferEnd"));
+  assert.deepEqual([...types.CallEnded.properties.reason.enum].sort(), variants("src/protocol/call.rs", "CallEnding"));
   const codes = [...read("src/protocol/reason.rs").matchAll(/=> (4\d{3}),/g)].map(([, code]) => Number(code));
   assert.deepEqual(types.Closing.properties.code.enum, codes);
 });

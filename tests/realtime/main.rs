@@ -3,6 +3,7 @@
 
 mod bad_files;
 mod bad_input;
+mod calls;
 mod curl;
 mod faults;
 mod files;

@@ -67,7 +67,7 @@ impl Node {
 
 impl Service {
     /// So many nodes, which know of each other.
-    async fn of(count: u8) -> Self {
+    pub async fn of(count: u8) -> Self {
         Self::with(count, &[]).await
     }
 
@@ -105,7 +105,7 @@ impl Service {
     }
 
     /// Two who share an interest, each on a node of its own, in a conversation.
-    async fn pair(&self, nodes: [usize; 2], doors: [Door; 2]) -> (Client, Client) {
+    pub async fn pair(&self, nodes: [usize; 2], doors: [Door; 2]) -> (Client, Client) {
         let mut one = self.client(nodes[0], doors[0]).await;
         let mut other = self.client(nodes[1], doors[1]).await;
         one.send(&find()).await.unwrap();
@@ -119,7 +119,7 @@ impl Service {
     }
 
     /// Opens a new link at another node and goes on there, however long that takes to be possible.
-    async fn go_on(&self, client: &mut Client, node: usize, door: Door) {
+    pub async fn go_on(&self, client: &mut Client, node: usize, door: Door) {
         let target = self.target(node).await;
         let until = Instant::now() + WAIT;
         loop {

@@ -10,7 +10,7 @@ use tracing::info;
 use super::words::{Ask, Back, LinkCard, Reply};
 use super::{Carried, Company, Elsewhere};
 use crate::auth::Identity;
-use crate::chat::{Luggage, TalkLuggage};
+use crate::chat::{Luggage, TalkLuggage, Talker};
 use crate::cluster::{Note, Record};
 use crate::hub::Door;
 use crate::protocol::{Lost, NodeId, PublicUser, Resume, SessionId, Sha256, Whence};
@@ -38,6 +38,8 @@ struct Who {
     device: Option<String>,
     /// Of one without a key: how long it is waited for (milliseconds), and what it is told by.
     grace: Option<(u64, Option<String>)>,
+    /// Whether its client understands `call:*`.
+    calls: bool,
 }
 
 /// What became of a conversation whose node is gone.
@@ -65,8 +67,9 @@ impl Sessions {
                 grace.map(|it| (crate::protocol::millis(it.window), it.device.clone())),
             ))
         };
-        let people = people
-            .map(|(session, user)| who(session).map(|(key, device, grace)| Who { session, user, key, device, grace }));
+        let people = people.map(|Talker { session, user, calls }| {
+            who(session).map(|(key, device, grace)| Who { session, user, key, device, grace, calls })
+        });
         match people {
             [Some(polite), Some(impolite)] => {
                 let remains = Remains { common: talk.common, people: [polite, impolite] };
@@ -171,11 +174,11 @@ impl Sessions {
                 who.device,
                 who.grace,
                 who.key,
-                Luggage::none(Whence::default()),
+                Luggage::none(Whence::default()).of_client(who.calls),
             );
             self.enter(&image)
         });
-        let talk = TalkLuggage { id, common, told: [true, true] };
+        let talk = TalkLuggage::of_lost(id, common);
         self.0.chat.reunite(&held[0].core.participant, &held[1].core.participant, talk);
         for held in held {
             self.write_down(&held.entry, &held.core, true);

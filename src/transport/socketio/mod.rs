@@ -47,7 +47,7 @@ use self::exits::Exits;
 use self::link::SocketIoLink;
 use self::shared::{Call, Shared};
 use super::tcp;
-use crate::config::{Origins, Public, Trusted};
+use crate::config::{Networks, Origins, Public};
 use crate::protocol::{ClientInfo, Hello, MAX_CLIENT_ID, PROTOCOL};
 use crate::session::Sessions;
 use crate::tls::Secure;
@@ -90,7 +90,7 @@ pub struct SocketIoDoor {
 
 impl SocketIoDoor {
     /// The door, and its routes.
-    pub fn open(sessions: Sessions, origins: Arc<Origins>, public: Public, trusted: Trusted) -> (Self, Router) {
+    pub fn open(sessions: Sessions, origins: Arc<Origins>, public: Public, trusted: Networks) -> (Self, Router) {
         let parser = ParserConfig::common()
             .max_incoming_binaries(ATTACHMENTS)
             .max_incoming_binary_buf_size(MOST_BYTES)
@@ -189,7 +189,7 @@ struct Porch {
 struct House {
     origins: Arc<Origins>,
     public: Public,
-    trusted: Trusted,
+    trusted: Networks,
     exits: Exits,
 }
 
@@ -246,6 +246,7 @@ impl Porch {
             name: "socket.io".to_owned(),
             version: (if socket.protocol() == ProtocolVersion::V4 { "2" } else { "4" }).to_owned(),
             device_id: auth.device_id,
+            calls: false,
         };
         let hello = Hello { protocol: PROTOCOL, token, client, resume: None };
 
@@ -307,7 +308,7 @@ impl Auth {
 
 /// What the links to files begin with: by the public name where there is one, else as the client has
 /// reached us.
-fn base(public: &Public, trusted: &Trusted, parts: &Parts) -> String {
+fn base(public: &Public, trusted: &Networks, parts: &Parts) -> String {
     if let Some(authority) = public.authority() {
         return format!("https://{authority}");
     }
@@ -371,7 +372,7 @@ mod tests {
 
     #[test]
     fn links_to_files_begin_where_the_client_reached_us() {
-        let (nowhere, trusted) = (Public::default(), Trusted::parse(&["10.0.0.0/8".to_owned()]).unwrap());
+        let (nowhere, trusted) = (Public::default(), Networks::parse(&["10.0.0.0/8".to_owned()]).unwrap());
         let public = Public { host: Some("chat.example".into()), https_port: Some(8443), ..Public::default() };
         let mut reached = parts("/socket.io/", &[("host", "localhost:3001"), ("x-forwarded-proto", "https")]);
         assert_eq!(base(&public, &trusted, &reached), "https://chat.example:8443");

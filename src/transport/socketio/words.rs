@@ -13,8 +13,9 @@ use crate::protocol::{
     ClientEvent, ErrorCode, MAX_FRAME, Message, MessageId, MessageKind, Offered, Refusal, Timestamp, read_event,
 };
 
-/// What belongs to a link, or needs a stream of bytes: the door does it itself, or HTTP does.
-const NOT_HERE: [&str; 8] = [
+/// What belongs to a link, or needs a stream of bytes: the door does it itself, or HTTP does. And what the original API
+/// has no word for: its calls begin with `webrtc:offer`.
+const NOT_HERE: [&str; 16] = [
     "connection:hello",
     "connection:ping",
     "connection:pong",
@@ -23,6 +24,14 @@ const NOT_HERE: [&str; 8] = [
     "file:accept",
     "file:progress",
     "file:complete",
+    "webrtc:candidates",
+    "call:ring",
+    "call:accept",
+    "call:decline",
+    "call:end",
+    "call:join",
+    "call:report",
+    "ice:renew",
 ];
 
 /// What an event may say; what else an app adds for itself is passed over. Those that are not named

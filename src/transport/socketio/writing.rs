@@ -60,6 +60,7 @@ impl SocketIoWriter {
             }
             // Only a client of ours could make anything of them.
             "connection:pong" | "ack" | "file:progress" => Ok(()),
+            "webrtc:candidates" | "call:ring" | "call:accept" | "call:ended" | "call:join" | "ice:renewed" => Ok(()),
             "connection:established" => {
                 let greeting = words::greet(data, &self.socket.id.to_string()).map_err(unreadable)?;
                 self.shared.received.store(greeting.received, Ordering::Release);
