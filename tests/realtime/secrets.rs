@@ -206,7 +206,7 @@ async fn logs_hold_what_happened_and_nothing_that_was_said() {
     ann.send(&message("m", "kestrel said this in confidence")).await.unwrap();
     until(&mut ben, "chat:message").await;
     until(&mut ann, "chat:delivered").await;
-    let offer = r#"{"offer":{"type":"offer","sdp":"v=0 kestrel-candidate"},"type":"audio"}"#;
+    let offer = r#"{"offer":{"type":"offer","sdp":"v=0\r\ns=kestrel-candidate"},"type":"audio"}"#;
     ben.send(&ClientEvent::parse("webrtc:offer", offer).unwrap().unwrap()).await.unwrap();
     until(&mut ann, "webrtc:offer").await;
 

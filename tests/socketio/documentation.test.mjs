@@ -64,7 +64,7 @@ test("the documentation's example, in two windows", async (t) => {
   await until(() => printed.jane["webrtc:offer"]);
   jane.emit("webrtc:answer", { answer });
   await until(() => printed.john["webrtc:answer"]);
-  jane.emit("webrtc:ice-candidate", { candidate: { candidate: "candidate:1", sdpMid: "0", sdpMLineIndex: 0 } });
+  jane.emit("webrtc:ice-candidate", { candidate: { candidate: "candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host", sdpMid: "0", sdpMLineIndex: 0 } });
   await until(() => printed.john["webrtc:ice-candidate"]);
   assert.deepEqual([printed.jane["webrtc:offer"], printed.john["webrtc:answer"]], [offer, answer]);
   john.emit("chat:clear");

@@ -94,7 +94,12 @@ impl Talk {
     /// Ends the call, whoever has begun it, and wherever it is.
     pub(in crate::chat) fn end_call(&self, end: &EndCall) -> Result<(), Refusal> {
         self.through(|standing| {
-            let Some(call) = standing.calling.find(&end.call)? else { return Ok(()) };
+            let calling = &mut standing.calling;
+            if calling.lost && calling.call.is_none() {
+                // Said again, as the first time it went with the node: the partner may not have joined yet.
+                calling.remember(end.call.clone());
+            }
+            let Some(call) = calling.find(&end.call)? else { return Ok(()) };
             let reason = match (call.accepted, call.by == self.side(), end.reason) {
                 (false, true, _) => CallEnding::Cancelled,
                 (false, false, _) => CallEnding::Declined,
@@ -111,7 +116,9 @@ impl Talk {
         let relay = self.relayed(join.relay)?;
         self.through(|standing| {
             let calling = &mut standing.calling;
-            if calling.lost && calling.call.is_none() && !calling.ended.contains(&join.call) {
+            if calling.lost && calling.ended.contains(&join.call) {
+                self.hears_end(&join.call, CallEnding::HungUp, true);
+            } else if calling.lost && calling.call.is_none() {
                 let JoinCall { call: id, kind, generation, .. } = join.clone();
                 let (by, offers) = (self.side(), VecDeque::new());
                 calling.call =
