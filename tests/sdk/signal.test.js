@@ -45,3 +45,11 @@ test("other names are refused, and nothing is said once it is over", async (t) =
   assert.equal(annTalk.signal("webrtc:offer", OFFER), false);
   assert.deepEqual(server.heard.filter(({ event }) => event.startsWith("webrtc:")), []);
 });
+
+test("without WebRTC there are no calls, and everything else is as it was", async (t) => {
+  const { server, pair } = await begin(t);
+  const { annTalk } = await pair();
+  assert.equal("calls" in server.hellos[0].client, false);
+  await assert.rejects(annTalk.call(), { code: "media-unsupported" });
+  await annTalk.send("still here").delivered;
+});

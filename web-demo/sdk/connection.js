@@ -52,7 +52,7 @@ const MAX_PENDING = 1024;
 /**
  * @typedef {object} Setup
  * @property {string} token
- * @property {{ name: string, version: string }} client
+ * @property {{ name: string, version: string, calls?: boolean }} client `calls`: it understands `call:*`
  * @property {string} [deviceId]
  * @property {import("./vault.js").Vault} vault
  * @property {import("./doors.js").Doors} doors

@@ -2,6 +2,8 @@
  * @file One talk with one person, from the match to its end.
  */
 
+import { SIGNALS } from "./calls/bare.js";
+import { Calls } from "./calls/calls.js";
 import { Emitter } from "./emitter.js";
 import { DuologueError } from "./errors.js";
 import { MOST_OPEN, Outbox } from "./outbox.js";
@@ -11,12 +13,10 @@ import { Transfers } from "./transfers.js";
 const TYPING_REPEAT_MS = 2_000;
 /** Without news the partner has stopped typing: the word that says so may be lost. */
 const TYPING_FADES_MS = 5_000;
-/** So many ids of received messages are remembered, to drop what comes twice: as many as may come again. */
+/** So many ids of received messages are remembered, to drop what comes twice. */
 const REMEMBERED_IDS = MOST_OPEN;
 /** Most of one kind that is kept for the first who listens. */
 const MOST_EARLY = 1000;
-/** What sets up a call; the partner gets it as it is. */
-const SIGNALS = /** @type {const} */ (["webrtc:offer", "webrtc:answer", "webrtc:ice-candidate"]);
 
 const encoder = new TextEncoder();
 
@@ -26,12 +26,7 @@ const encoder = new TextEncoder();
  * @typedef {import("./types.js").Unmatched["reason"] | "lost" | "you-left" | "you-skipped"} EndReason
  */
 
-/** @typedef {typeof SIGNALS[number]} SignalName */
-
-/**
- * `webrtc:offer` has `{offer, type}`, `webrtc:answer` `{answer}`, `webrtc:ice-candidate` `{candidate}`.
- * @typedef {{ name: SignalName, data: any }} Signal
- */
+/** @typedef {import("./calls/bare.js").Signal} Signal */
 
 /**
  * @typedef {object} ConversationEvents
@@ -39,12 +34,13 @@ const encoder = new TextEncoder();
  * @property {import("./transfer.js").Transfer} file the partner offers a file or voice note
  * @property {{ id: string }} delivered the partner's client has a message of ours
  * @property {{ id: string, state: import("./outbox.js").MessageState, error?: DuologueError }} state
- * @property {Signal} signal what the partner's side of a call says
+ * @property {import("./calls/call.js").Call} call the partner calls, or a call goes on after a reload
+ * @property {Signal} signal what the partner says to set up a call that the app makes by itself
  * @property {{ typing: boolean }} typing
  * @property {{ by: string, mine: boolean }} clear
  * @property {{ status: import("./types.js").Presence | "ended" }} status
- * @property {{}} restored a node was lost with what it was about to pass on: messages and files are sent
- *   again by themselves, but a call has to be set up anew
+ * @property {{}} restored a node was lost with what it was about to pass on: messages, files and calls go on by
+ *   themselves, but a call that the app makes by itself has to be set up anew
  * @property {{ reason: EndReason }} ended
  */
 
@@ -58,6 +54,8 @@ const encoder = new TextEncoder();
  * @property {() => boolean} moving the session is about to be on another link
  * @property {(signal?: AbortSignal) => Promise<Conversation>} skip
  * @property {() => Promise<void>} leave
+ * @property {() => boolean} linked whether there is a link
+ * @property {import("./calls/ice.js").IceServers} ice
  * @property {import("./types.js").User} user
  * @property {import("./types.js").Limits} limits
  */
@@ -69,6 +67,7 @@ export class Conversation extends Emitter {
   #host;
   #outbox;
   #transfers;
+  #calls;
   #typingSaidAt = -Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} runs while the partner is typing */
   #typingFades;
@@ -81,14 +80,14 @@ export class Conversation extends Emitter {
    * later than the partner's first word may be here. A kind that is missing has a listener.
    * @type {{ [type in keyof ConversationEvents]?: any[] }}
    */
-  #early = { message: [], file: [], signal: [] };
+  #early = { message: [], file: [], call: [], signal: [] };
 
   /**
    * @internal
    * @param {import("./types.js").Matched} matched
    * @param {Host} host
    */
-  constructor({ conversation, matchedUser, role, common, status = "online" }, host) {
+  constructor({ conversation, matchedUser, role, common, status = "online", call }, host) {
     super();
     this.#status = status;
     /** @readonly */
@@ -106,10 +105,13 @@ export class Conversation extends Emitter {
       if (state === "delivered") this.emit("delivered", { id });
     });
     this.#transfers = new Transfers(host, (transfer) => this.#tell("file", transfer));
+    const hopeful = () => this.#status !== "reconnecting";
+    this.#calls = new Calls({ ...host, hopeful, polite: role === "polite" }, (made) => this.#tell("call", made));
+    if (call) this.#calls.resume(call);
   }
 
   /**
-   * Messages, files and signals that came before the first listener for them are told to it right after this.
+   * What came before the first listener for it is told to it right after this: messages, files, calls and signals.
    * @template {keyof ConversationEvents} K
    * @param {K} type
    * @param {import("./emitter.js").Listener<ConversationEvents[K]> | null} listener
@@ -123,6 +125,8 @@ export class Conversation extends Emitter {
     delete this.#early[type];
     // A file that is over by now is no news.
     for (const detail of early) if (!detail.over) this.emit(type, detail);
+    // An app that wants calls, and does not make them by itself.
+    if (type === "call") for (const { name, data } of this.#early.signal?.splice(0) ?? []) this.#calls.bare(name, data);
   }
 
   /** How the partner is. */
@@ -160,6 +164,19 @@ export class Conversation extends Emitter {
   }
 
   /**
+   * Asks for the devices, then rings. A call that comes in is taken instead, and one that was interrupted goes on.
+   * @param {import("./calls/call.js").CallOptions & { signal?: AbortSignal }} [options]
+   */
+  call(options) {
+    return this.#calls.call(options);
+  }
+
+  /** The call that rings or goes on. */
+  get currentCall() {
+    return this.#calls.current;
+  }
+
+  /**
    * Tells whether the person is typing; call it at every key.
    * @param {boolean} on
    */
@@ -180,7 +197,7 @@ export class Conversation extends Emitter {
 
   /**
    * Passes on what sets up a call, as it is: for apps that bring their own `RTCPeerConnection`.
-   * @param {SignalName} name
+   * @param {Signal["name"]} name
    * @param {object} data `{offer, type: "audio" | "video"}`, `{answer}` or `{candidate}`
    * @returns {boolean} false: it was not taken, as the conversation is over or the link is far behind
    */
@@ -201,7 +218,7 @@ export class Conversation extends Emitter {
   }
 
   /**
-   * Ends this conversation. Resolves when the server knows.
+   * Resolves when the server knows.
    * @returns {Promise<void>}
    */
   leave() {
@@ -234,19 +251,13 @@ export class Conversation extends Emitter {
       case "user:status":
         this.#become(data.status);
         return true;
-      case "webrtc:offer":
-      case "webrtc:answer":
-      case "webrtc:ice-candidate":
-        this.#tell("signal", { name: event, data });
-        return true;
       default:
-        return this.#transfers.hear(event, data);
+        return this.#calls.hear(event, data) || this.#transfers.hear(event, data) || this.#signalled(event, data);
     }
   }
 
   /**
-   * Bytes of a transfer came.
-   * @internal
+   * @internal bytes of a transfer came
    * @param {string} id
    * @param {number} offset
    * @param {Uint8Array} bytes
@@ -261,12 +272,12 @@ export class Conversation extends Emitter {
   }
 
   /**
-   * The session is on another link.
-   * @internal
+   * @internal the session is on another link
    * @param {{ transfer: string, received: number, acknowledged: number }[]} places
    */
   resumed(places) {
     this.#transfers.resumed(places);
+    this.#calls.resumed();
   }
 
   /**
@@ -282,26 +293,27 @@ export class Conversation extends Emitter {
     if (this.#clearing) this.#host.say("chat:clear", {});
     this.#transfers.restored();
     this.#become(status);
+    this.#calls.restored();
     this.emit("restored", {});
   }
 
   /**
-   * The server has what we said.
-   * @internal
+   * @internal the server has what we said
    * @param {import("./session.js").Said} said
    */
-  acknowledged({ event, data }) {
+  acknowledged(said) {
+    const { event, data } = said;
+    this.#calls.acknowledged(said);
     if (event === "chat:clear") this.#clearing = false;
     if (event === "chat:message" && "id" in data) this.#outbox.acknowledged(String(data.id));
   }
 
   /**
-   * The server refused what we said. False: it was not of this conversation.
-   * @internal
+   * @internal the server refused what we said. False: it was not of this conversation
    * @param {DuologueError} error
    */
   refused(error) {
-    return this.#transfers.refused(error) || (error.id !== undefined && this.#outbox.refused(error.id, error));
+    return this.#transfers.refused(error) || this.#calls.refused(error) || (error.id !== undefined && this.#outbox.refused(error.id, error));
   }
 
   /**
@@ -315,6 +327,8 @@ export class Conversation extends Emitter {
     this.#become("ended");
     this.#outbox.failAll(error);
     this.#transfers.end(error);
+    // Who leaves says so only after this.
+    this.#calls.end(reason.startsWith("you-"));
     this.emit("ended", { reason });
   }
 
@@ -340,6 +354,18 @@ export class Conversation extends Emitter {
     }
     this.#partnerTypes(false);
     this.#tell("message", message);
+  }
+
+  /**
+   * A signal that is of no call here: it is the app's, or it calls.
+   * @param {string} event
+   * @param {any} data
+   */
+  #signalled(event, data) {
+    const name = SIGNALS.find((signal) => signal === event);
+    if (name && this.#early.signal && !this.#early.call) this.#calls.bare(name, data);
+    else if (name) this.#tell("signal", { name, data });
+    return name !== undefined;
   }
 
   /**

@@ -3,6 +3,9 @@
  * face; README.md shows a chat in fifteen lines.
  */
 
+import { Call } from "./calls/call.js";
+import { IceServers } from "./calls/ice.js";
+import { canCall } from "./calls/media.js";
 import { Connection } from "./connection.js";
 import { Conversation } from "./conversation.js";
 import { Doors } from "./doors.js";
@@ -15,7 +18,7 @@ import { authenticate, originsOf } from "./rest.js";
 import { Transfer } from "./transfer.js";
 import { Vault, pageStorage } from "./vault.js";
 
-export { Conversation, DuologueError, Transfer };
+export { Call, Conversation, DuologueError, Transfer };
 
 /** Two people who talk want to know within five seconds that the other is gone. */
 const TALKING_BEAT_MS = 2_000;
@@ -57,6 +60,7 @@ export class Duologue extends Emitter {
   #connection;
   #lobby = new Lobby((event, data) => this.#connection.say(event, data));
   #renewals = new Renewals();
+  #ice = new IceServers((event, data) => this.#connection.say(event, data));
   /** @type {Conversation | null} */
   #conversation = null;
   /** @type {import("./types.js").Myself | null} */
@@ -98,7 +102,8 @@ export class Duologue extends Emitter {
       WebTransport: options.WebTransport ?? globalThis.WebTransport,
       store: storage ?? pageStorage("localStorage"),
     });
-    this.#connection = new Connection({ token, client, deviceId, vault, doors }, {
+    const able = canCall() ? { ...client, calls: true } : client;
+    this.#connection = new Connection({ token, client: able, deviceId, vault, doors }, {
       established: (established, how) => this.#established(established, how),
       heard: (event, data) => this.#heard(event, data),
       bytes: (id, offset, bytes) => this.#conversation?.bytes(id, offset, bytes) ?? false,
@@ -233,6 +238,7 @@ export class Duologue extends Emitter {
     const { user, limits, state, conversation, transfers = [] } = established;
     this.#user = user;
     this.#limits = limits;
+    this.#ice.established(established);
     if (how === "lost" || how === "new") return this.#anew(established, how);
     this.emit("resumed", { door: /** @type {import("./types.js").DoorName} */ (this.door) });
     if (how === "resumed") return this.#conversation?.resumed(transfers);
@@ -280,6 +286,8 @@ export class Duologue extends Emitter {
       case "user:idle":
         this.#lobby.idle();
         return this.emit("idle", {});
+      case "ice:renewed":
+        return this.#ice.renewed(data);
       case "auth:renewed":
         return this.#renewals.renewed(data);
       case "error":
@@ -316,6 +324,8 @@ export class Duologue extends Emitter {
         this.#part();
         return this.#lobby.leave(matched.conversation);
       },
+      linked: () => this.state === "open",
+      ice: this.#ice,
       user: /** @type {import("./types.js").User} */ (this.#user),
       limits: /** @type {import("./types.js").Limits} */ (this.#limits),
     });
@@ -336,12 +346,15 @@ export class Duologue extends Emitter {
   /** @param {DuologueError} error */
   #refused(error) {
     if (error.event === "auth:renew") return this.#renewals.refused(error);
+    if (error.event === "ice:renew") return this.#ice.refused(error);
     // Nobody asked for it: a server that does not know of it, or was told too often, is left alone.
     if (error.event === "user:presence") return;
     if (this.#lobby.refused(error) || this.#conversation?.refused(error)) return;
     // Said while the partner was leaving: the end of the conversation has told it.
     if (error.code === "no-conversation" && error.event?.startsWith("chat:")) return;
-    if (!this.#conversation && error.event?.startsWith("file:")) return;
+    if (!this.#conversation && (error.event?.startsWith("file:") || error.event?.startsWith("call:"))) return;
+    // Signals that an app says for itself have no call, and are its own.
+    if (!this.#conversation && error.event?.startsWith("webrtc:") && error.id !== undefined) return;
     this.emit("error", error);
   }
 

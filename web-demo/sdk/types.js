@@ -54,6 +54,9 @@
  * @property {Matched} [conversation] that goes on; in a new session too, where a node was lost with the one before
  * @property {{ transfer: string, received: number, acknowledged: number }[]} [transfers] ours that were
  *   accepted: how much of each the server has, and how much of that the partner
+ * @property {RTCIceServer[]} [iceServers] for calls
+ * @property {number} [iceTtlMs] how long their credentials live; absent: for ever
+ * @property {boolean} [relayOnly] in no call of this service does anyone learn the other's address
  */
 
 /**
@@ -88,7 +91,14 @@
 
 /** @typedef {{ stage: "exact" | "wider" | "anyone", waitedMs: number, widensInMs?: number }} Matching */
 
-/** @typedef {{ conversation: string, matchedUser: Partner, role: "polite" | "impolite", common: string[], status?: Presence }} Matched `status`: after a reload */
+/** @typedef {{ conversation: string, matchedUser: Partner, role: "polite" | "impolite", common: string[], status?: Presence, call?: StandingCall }} Matched `status`, `call`: after a reload */
+
+/**
+ * The call of a conversation that goes on.
+ * @typedef {{ call: string, type: "audio" | "video", mine: boolean, accepted: boolean, relay: boolean, generation: number }} StandingCall
+ */
+
+/** @typedef {{ iceServers: RTCIceServer[], ttlMs?: number }} IceRenewed `ttlMs`: as `iceTtlMs` */
 
 /** @typedef {{ conversation: string, reason: "left" | "skipped" | "disconnected" | "blocked" | "ended" }} Unmatched */
 

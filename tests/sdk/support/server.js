@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
 import { Inbound, Outbound } from "../../../web-demo/sdk/session.js";
+import { FakeCalls } from "./calls.js";
 import { FakeTransfers } from "./transfers.js";
 
 const hex = (bytes) => randomBytes(bytes).toString("hex");
@@ -29,6 +30,9 @@ export class FakeServer {
   mute = false;
   heartbeatMs = 12_000;
   transfers = new FakeTransfers(this);
+  calls = new FakeCalls(this);
+  /** What every hello is told of calls: `iceServers`, `iceTtlMs`, `relayOnly`. */
+  ice = {};
   #http = createServer((request, response) => this.#serve(request, response));
   #sockets = new WebSocketServer({ server: this.#http, path: "/realtime" });
   #queue = [];
@@ -83,6 +87,7 @@ export class FakeServer {
     this.sessions.clear();
     this.#queue = [];
     this.transfers.live.clear();
+    this.calls.live.clear();
   }
 
   /** A new session in place of one whose node was lost, in its conversation; the first who comes makes it for both. */
@@ -93,7 +98,8 @@ export class FakeServer {
     if (!partner) return this.#begin(record.user.username);
     for (const one of [record, partner]) one.heir = this.#begin(one.user.username);
     for (const [one, other] of [[record, partner], [partner, record]]) {
-      Object.assign(one.heir, { state: "talking", partner: other.heir, conversation });
+      const { calls, role } = one;
+      Object.assign(one.heir, { state: "talking", partner: other.heir, conversation, calls, role });
     }
     return record.heir;
   }
@@ -170,14 +176,15 @@ export class FakeServer {
     const ours = record && record.key === hello.resume.key && record.user.username === name ? record : null;
     const session = acked ? known : ours ? this.#rebuild(ours) : this.#begin(name);
     const { id, key, user, state, inbound } = session;
-    const conversation = state === "talking" ? matchOf(session) : undefined;
+    session.calls = hello.client?.calls === true;
+    const conversation = state === "talking" ? { ...matchOf(session), call: this.calls.standing(session) } : undefined;
     const lost = ours ? "node" : hello.resume && !acked ? "unknown" : undefined;
     const old = session.socket;
     // What is told meanwhile waits for the answer to the hello.
     session.socket = null;
     const transfers = acked ? this.transfers.resume(session, hello.resume.transfers) : undefined;
     socket.send(JSON.stringify({ event: "connection:established", data: {
-      session: id, key, resumed: Boolean(acked), received: inbound.received, lost, user, state, conversation, transfers,
+      session: id, key, resumed: Boolean(acked), received: inbound.received, lost, user, state, conversation, transfers, ...this.ice,
       limits: { frame: 65536, text: 8192, eventsPerMinute: 120, ...this.transfers.limits }, heartbeatMs: this.heartbeatMs, resumeWindowMs: 120_000,
     } }));
     session.socket = socket;
@@ -213,6 +220,7 @@ export class FakeServer {
     const act = this.instead[event] ?? this[event];
     if (act) act.call(this, session, data);
     else if (event.startsWith("file:")) this.transfers.hear(session, event, data);
+    else if (event.startsWith("call:") || (event.startsWith("webrtc:") && data.call)) this.calls.hear(session, event, data);
     else if (event.startsWith("webrtc:") && session.partner) this.tell(session.partner, event, data);
     if (frame.seq !== undefined && session.socket) this.raw(session, { event: "ack", ack: session.inbound.received });
   }
@@ -244,6 +252,10 @@ export class FakeServer {
     else this.raw(session, pong);
   }
 
+  "ice:renew"(session) {
+    this.tell(session, "ice:renewed", { iceServers: this.ice.iceServers ?? [], ttlMs: this.ice.iceTtlMs });
+  }
+
   "auth:renew"(session, { token }) {
     if (token.startsWith("token-")) return this.tell(session, "auth:renewed", { expiresAt: "2026-12-01T00:00:00Z" });
     this.tell(session, "error", { code: "token-invalid", message: "Not valid.", event: "auth:renew" });
@@ -256,8 +268,8 @@ export class FakeServer {
     if (!other) return void this.#queue.push(session);
     this.#queue = this.#queue.filter((waiting) => waiting !== other);
     const conversation = hex(16);
-    for (const [one, two] of [[session, other], [other, session]]) {
-      Object.assign(one, { state: "talking", partner: two, conversation });
+    for (const [one, two, role] of [[session, other, "impolite"], [other, session, "polite"]]) {
+      Object.assign(one, { state: "talking", partner: two, conversation, role });
     }
     for (const one of [session, other]) this.tell(one, "user:matched", matchOf(one));
   }
@@ -288,6 +300,7 @@ export class FakeServer {
     const { partner, conversation } = session;
     if (!partner) return;
     this.transfers.part(session);
+    this.calls.part(session);
     for (const one of [session, partner]) Object.assign(one, { state: "idle", partner: null, conversation: null });
     this.tell(partner, "user:unmatched", { conversation, reason });
   }
@@ -311,6 +324,6 @@ function person(name) {
   return { id: Buffer.from(name.padEnd(12).slice(0, 12)).toString("hex"), username: name };
 }
 
-function matchOf({ conversation, partner }) {
-  return { conversation, matchedUser: partner.user, role: "polite", common: [], status: partner.status };
+function matchOf({ conversation, partner, role = "polite" }) {
+  return { conversation, matchedUser: partner.user, role, common: [], status: partner.status };
 }
