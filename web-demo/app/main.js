@@ -1,6 +1,7 @@
 /** Which screen is shown, and the one client behind it. Every move of the page passes through here. */
 
 import { Duologue } from "/sdk/duologue.js";
+import { callName } from "./call-words.js";
 import { find } from "./find.js";
 import { followLink, hideLink } from "./link.js";
 import { pause } from "./pause.js";
@@ -32,6 +33,8 @@ let talking = null;
 /** @type {{ client: Duologue, off: AbortController } | null} */
 let live = null;
 let unread = 0;
+/** What comes in, while it rings. @type {import("./call-words.js").CallKind | null} */
+let ringing = null;
 
 followKeyboard();
 document.addEventListener("visibilitychange", () => retitle(0));
@@ -208,6 +211,10 @@ function toTalk(conversation, resumed) {
     again: look,
     done: toFind,
     heard: () => document.hidden && retitle(unread + 1),
+    ringing(kind) {
+      ringing = kind;
+      retitle(unread);
+    },
   });
   show(next, "talk");
   talking = next;
@@ -257,5 +264,6 @@ function retitle(count) {
   unread = count;
   const name = talking?.conversation.partner.username;
   const title = name ? `${name} · Duologue` : looking ? "Looking for someone · Duologue" : "Duologue";
-  document.title = unread ? `(${unread}) ${title}` : title;
+  const calling = ringing && name ? `${callName(ringing)} from ${title}` : title;
+  document.title = unread ? `(${unread}) ${calling}` : calling;
 }

@@ -1,14 +1,23 @@
-/** Draws round trips over time: a line for each link in the colour of its door, gaps, and marks for moves. */
+/** Draws numbers over time: a line for each link, or series, in its colour; gaps, and marks for moves. */
 
 import { h, svg } from "./dom.js";
 import { DOORS } from "./words.js";
 
-/** @typedef {ReturnType<import("./history.js").LinkHistory["plot"]>} Plot */
+/**
+ * Where everything lies: `x` and `y` from 0 to 1, `y` upwards.
+ * @typedef {object} Plot
+ * @property {number} minutes how much time there is from left to right
+ * @property {number} height what the top stands for
+ * @property {{ door: string, points: { x: number, y: number }[] }[]} lines
+ * @property {{ from: number, to: number }[]} gaps
+ * @property {{ x: number, door: string, row: number, side: string }[]} marks
+ */
 
 /** The drawing is this wide and high, and stretched to its place; the words around it are not. */
 const SIZE = 100;
 
-export function plotView() {
+/** @param {string} [unit] of the numbers */
+export function plotView(unit = "ms") {
   const lines = svg("svg", { viewBox: `0 0 ${SIZE} ${SIZE}`, preserveAspectRatio: "none" });
   const marks = h("div", { class: "plot-marks" });
   const height = h("span", { class: "plot-height" });
@@ -23,7 +32,7 @@ export function plotView() {
     element,
     /** @param {Plot} plot */
     draw(plot) {
-      height.textContent = `${plot.height} ms`;
+      height.textContent = `${plot.height} ${unit}`;
       begin.textContent = `${plot.minutes} min ago`;
       lines.replaceChildren(...plot.gaps.map(gap), ...plot.lines.map(line));
       // A newer name lies over the line of an older mark.

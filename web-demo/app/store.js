@@ -1,15 +1,18 @@
 /**
  * What the browser keeps. The token lives as long as the tab (sessionStorage: a second window is a second person);
- * the last choice of interests lives on (localStorage). Nothing of a talk is ever kept.
+ * the last choice of interests, and whether calls hide the address, live on (localStorage). Nothing of a talk is ever kept.
  */
 
 /**
  * @typedef {{ token: string, user: { id: string, username: string, email?: string, guest?: boolean } }} Login
  * @typedef {{ interests: string[], languages: string[] }} Choice
+ * @typedef {{ id: string, muted: boolean, cameraOff: boolean }} CallChoice
  */
 
 const LOGIN = "duologue.login";
 const CHOICE = "duologue.choice";
+const RELAY = "duologue.relay";
+const CALL = "duologue.call";
 
 /** @returns {Login | null} */
 export function loadLogin() {
@@ -39,6 +42,31 @@ export function loadChoice() {
 /** @param {Choice} choice */
 export function saveChoice(choice) {
   write(() => localStorage, CHOICE, choice);
+}
+
+/** Whether calls shall go over a relay, so that the other side does not learn the address. */
+export function loadRelay() {
+  return read(() => localStorage, RELAY) === true;
+}
+
+/** @param {boolean} on */
+export function saveRelay(on) {
+  write(() => localStorage, RELAY, on);
+}
+
+/**
+ * What was off in a call before a reload: it must not be on after it.
+ * @param {string} id
+ * @returns {CallChoice | null}
+ */
+export function loadCall(id) {
+  const kept = read(() => sessionStorage, CALL);
+  return kept?.id === id ? { id, muted: kept.muted === true, cameraOff: kept.cameraOff === true } : null;
+}
+
+/** @param {CallChoice | null} choice null: there is no call any more */
+export function saveCall(choice) {
+  write(() => sessionStorage, CALL, choice);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** A conversation: the partner, the messages, the composer, and how it ends. */
 
+import { calls } from "./calls.js";
 import { composer } from "./composer.js";
 import { described } from "./described.js";
 import { ask } from "./dialog.js";
@@ -25,8 +26,9 @@ const STATUS = { online: "Online", reconnecting: "Reconnecting", away: "Away", e
  * @param {() => void} options.again find someone else
  * @param {() => void} options.done back to the interests
  * @param {() => void} options.heard something came
+ * @param {(kind: import("./call-words.js").CallKind | null) => void} options.ringing a call comes in; null: no more
  */
-export function talk({ conversation, resumed, limits, skip, again, done, heard }) {
+export function talk({ conversation, resumed, limits, skip, again, done, heard, ringing }) {
   const name = conversation.partner.username;
   const gone = new AbortController();
   const { signal } = gone;
@@ -44,6 +46,15 @@ export function talk({ conversation, resumed, limits, skip, again, done, heard }
   const talk = /** @type {import("./transfers.js").Talk} */ (/** @type {unknown} */ (conversation));
   const files = transfers({ conversation: talk, log, limits, heard, signal });
   const writer = composer({ limits, partner: name, send, typing: (on) => conversation.typing(on), sendFiles: files.sendFiles, sendVoice: files.sendVoice });
+  const phone = calls({
+    conversation,
+    log,
+    busy: () => writer.busy() && writer.element.contains(document.activeElement),
+    focus: () => writer.element.isConnected && writer.focus(),
+    ringing,
+    clear,
+    signal,
+  });
   const actions = h(
     "div",
     { class: "actions", role: "group", "aria-label": "This conversation" },
@@ -66,9 +77,11 @@ export function talk({ conversation, resumed, limits, skip, again, done, heard }
         h("p", { class: "who-line" }, status, h("span", { class: "guest" }, conversation.partner.guest ? "Guest" : "")),
         h("p", { class: "place", "data-testid": "place" }, whereabouts(conversation.partner.place)),
       ),
+      phone.buttons,
       common(conversation.common),
       actions,
     ),
+    phone.element,
     log.element,
     foot,
     files.drop,
@@ -100,6 +113,7 @@ export function talk({ conversation, resumed, limits, skip, again, done, heard }
     /** Whether our own link is away. */
     link: files.link,
     close() {
+      phone.close();
       gone.abort();
       files.close();
       log.close();
@@ -150,6 +164,7 @@ export function talk({ conversation, resumed, limits, skip, again, done, heard }
     // The server is already looking; the next screen comes with `matching`.
     if (reason === "you-skipped") return;
     typing.hidden = true;
+    phone.end();
     files.end();
     const midword = writer.busy();
     const next = h("button", { class: "button primary", type: "button", "data-testid": "find", onclick: again }, "Find someone else");

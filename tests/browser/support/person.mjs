@@ -121,6 +121,51 @@ export class Person {
     id("transfer"), { name, state });
   }
 
+  /** Calls the partner, and waits until the panel of the call is there. @param {"audio" | "video"} kind */
+  async calls(kind) {
+    await this.clicks(`call-${kind}`);
+    await this.sees("call");
+  }
+
+  /** Waits until the panel of the call says so. @param {string} state @param {number} [deadline] */
+  async seesCall(state, deadline) {
+    await this.#within(deadline, `sees a call that is ${state}`, (selector, wanted) => document.querySelector(selector)?.dataset.state === wanted, id("call"), state);
+  }
+
+  /** Takes the call that rings. @param {{ video?: boolean }} [how] without: one is heard only */
+  async accepts({ video = true } = {}) {
+    await this.seesCall("ringing-in");
+    await this.clicks(video ? "call-accept" : "call-accept-audio");
+  }
+
+  /** Does not want the call that rings. */
+  async declines() {
+    await this.seesCall("ringing-in");
+    await this.clicks("call-decline");
+    await this.seesNo("call");
+  }
+
+  /** Hangs up, or does not ring any more. */
+  async hangsUp() {
+    await this.clicks("call-end");
+    await this.seesNo("call");
+  }
+
+  /** Puts the tick at "Hide my address" for the calls to come, or takes it away. */
+  async hidesAddress() {
+    await this.clicks("call-menu");
+    await this.clicks("call-relay");
+    await this.presses("Escape");
+  }
+
+  /** Waits until a picture moves: its own, or the partner's. @param {"local-video" | "remote-video"} name */
+  async seesPicture(name) {
+    await this.#until(`sees ${name} move`, (selector) => {
+      const video = document.querySelector(selector);
+      return video?.checkVisibility() && video.videoWidth > 0 && video.currentTime > 0 && !video.paused;
+    }, id(name));
+  }
+
   /** Looks at another tab; the answer brings the person back. @returns {Promise<() => Promise<void>>} */
   async looksElsewhere() {
     const elsewhere = await this.#page.browserContext().newPage();
