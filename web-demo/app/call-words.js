@@ -117,6 +117,13 @@ export function callClock(ms) {
   return hours ? `${hours}:${String(Math.floor(rest / 60)).padStart(2, "0")}${tail}` : `${Math.floor(rest / 60)}${tail}`;
 }
 
+/** What calls show of addresses, before there is one. */
+export const RELAYING = {
+  always: "Here all calls are relayed, so that neither of you learns the other’s network address.",
+  chosen: "In a call the two of you are connected directly where that is possible, and each can learn the other’s network address. Relayed, neither can.",
+  never: "In a call the two of you are connected directly, and each can learn the other’s network address.",
+};
+
 /** What each end knows of the other's address. @type {Record<"direct" | "relay", string>} */
 export const PATHS = {
   relay: "Relayed: your address is hidden",

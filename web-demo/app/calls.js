@@ -1,7 +1,7 @@
 /** The calls of a talk: the buttons that begin one, the one that comes in, and what each leaves among the messages. */
 
 import { ring } from "./call-ring.js";
-import { callLine, callName } from "./call-words.js";
+import { RELAYING, callLine, callName } from "./call-words.js";
 import { callPanel } from "./call.js";
 import { h, icon } from "./dom.js";
 import { loadCall, loadRelay, saveCall, saveRelay } from "./store.js";
@@ -10,6 +10,7 @@ import { problemOf } from "./words.js";
 /**
  * @typedef {import("./call-words.js").CallKind} CallKind
  * @typedef {import("/sdk/duologue.js").Call} Call
+ * @typedef {import("/sdk/duologue.js").Duologue["relaying"]} Relaying
  * @typedef {NonNullable<Awaited<ReturnType<Call["stats"]>>>} Stats
  */
 
@@ -23,6 +24,7 @@ const OWN = new Set(["you-hung-up", "you-declined", "conversation"]);
 /**
  * @param {object} options
  * @param {import("/sdk/duologue.js").Conversation} options.conversation
+ * @param {() => Relaying} options.relaying whether calls can hide addresses
  * @param {ReturnType<typeof import("./log.js").messageLog>} options.log
  * @param {() => boolean} options.busy whether someone is in the middle of a word
  * @param {() => void} options.focus back to the composer
@@ -30,17 +32,18 @@ const OWN = new Set(["you-hung-up", "you-declined", "conversation"]);
  * @param {() => void} options.clear
  * @param {AbortSignal} options.signal the talk is closed
  */
-export function calls({ conversation, log, busy, focus, ringing, clear, signal }) {
+export function calls({ conversation, relaying, log, busy, focus, ringing, clear, signal }) {
   const { partner } = conversation;
   const able = "RTCPeerConnection" in globalThis;
   const choice = h("input", { type: "checkbox", class: "call-relay-box", "data-testid": "call-relay", onchange: () => saveRelay(choice.checked) });
   // One choice, wherever it is to be made: in the menu before a call, in the panel of one.
   const relay = h("label", { class: "call-relay" }, choice, h("span", {}, "Hide my address ", h("span", { class: "call-relay-more" }, "(relayed)")));
   const begin = { audio: button("audio", "phone", "Voice"), video: button("video", "camera", "Video") };
+  const hint = h("p", { class: "hint" });
   const menu = h(
     "div",
     { class: "menu", id: MENU, popover: "auto", role: "dialog", "aria-label": "More" },
-    h("p", { class: "hint" }, "In a call the two of you are connected directly where that is possible, and each can learn the other’s network address. Relayed, neither can."),
+    hint,
     h("button", { class: "action menu-clear", type: "button", "data-testid": "menu-clear", onclick: () => (menu.hidePopover(), clear()) }, icon("clear"), h("span", {}, "Clear messages")),
   );
   const more = h("button", { class: "call-begin call-more", type: "button", popovertarget: MENU, "data-testid": "call-menu", "aria-label": "More", title: "More" }, icon("more"));
@@ -231,15 +234,19 @@ export function calls({ conversation, log, busy, focus, ringing, clear, signal }
   /** The choice is made before a call, or by who answers one; a rule of the server or a wish of the other stands. @param {Call} call */
   function fix({ state, direction, relay: hidden }) {
     const asked = (state === "ringing" && direction === "incoming") || state === "interrupted";
-    relay.hidden = state === "ended" || state === "connected" || state === "reconnecting" || !(asked || hidden);
-    choice.checked = hidden || (asked && loadRelay());
+    const able = asked && relaying() !== "never";
+    relay.hidden = state === "ended" || state === "connected" || state === "reconnecting" || !(able || hidden);
+    choice.checked = hidden || (able && loadRelay());
     choice.disabled = hidden || !asked;
   }
 
   /** The choice is back in the menu, as it was made. */
   function home() {
-    choice.checked = loadRelay();
-    choice.disabled = relay.hidden = false;
+    const how = relaying();
+    choice.checked = how === "always" || (how === "chosen" && loadRelay());
+    choice.disabled = how !== "chosen";
+    relay.hidden = how === "never";
+    hint.textContent = RELAYING[how];
     menu.prepend(relay);
   }
 

@@ -207,6 +207,7 @@ function toTalk(conversation, resumed) {
     conversation,
     resumed,
     limits: { ...LIMITS, ...live?.client.limits },
+    relaying: () => live?.client.relaying ?? "never",
     skip: () => seek(() => conversation.skip()),
     again: look,
     done: toFind,

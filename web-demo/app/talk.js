@@ -12,6 +12,7 @@ import { endedSentence, list, problemOf, unsent, whereabouts } from "./words.js"
 
 /**
  * @typedef {import("/sdk/duologue.js").Conversation} Conversation
+ * @typedef {import("./calls.js").Relaying} Relaying
  */
 
 /** @type {Record<string, string>} */
@@ -22,13 +23,14 @@ const STATUS = { online: "Online", reconnecting: "Reconnecting", away: "Away", e
  * @param {Conversation} options.conversation
  * @param {boolean} options.resumed after a reload, when what was said before is gone
  * @param {import("./transfers.js").Limits} options.limits
+ * @param {() => Relaying} options.relaying
  * @param {() => void} options.skip leave, and look for someone else
  * @param {() => void} options.again find someone else
  * @param {() => void} options.done back to the interests
  * @param {() => void} options.heard something came
  * @param {(kind: import("./call-words.js").CallKind | null) => void} options.ringing a call comes in; null: no more
  */
-export function talk({ conversation, resumed, limits, skip, again, done, heard, ringing }) {
+export function talk({ conversation, resumed, limits, relaying, skip, again, done, heard, ringing }) {
   const name = conversation.partner.username;
   const gone = new AbortController();
   const { signal } = gone;
@@ -48,6 +50,7 @@ export function talk({ conversation, resumed, limits, skip, again, done, heard, 
   const writer = composer({ limits, partner: name, send, typing: (on) => conversation.typing(on), sendFiles: files.sendFiles, sendVoice: files.sendVoice });
   const phone = calls({
     conversation,
+    relaying,
     log,
     busy: () => writer.busy() && writer.element.contains(document.activeElement),
     focus: () => writer.element.isConnected && writer.focus(),

@@ -141,6 +141,11 @@ export class Duologue extends Emitter {
     return this.#user;
   }
 
+  /** Whether calls hide the two people's addresses from each other; as far as it is known, before there is one. */
+  get relaying() {
+    return this.#ice.relaying;
+  }
+
   /** Sizes and rates to keep to; known once established. */
   get limits() {
     return this.#limits;

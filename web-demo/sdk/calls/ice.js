@@ -36,6 +36,16 @@ export class IceServers {
     if (iceServers) this.#take(iceServers, iceTtlMs);
   }
 
+  /**
+   * Whether calls are relayed: `always`, by the choice of either, or `never`, as there is no relay.
+   * @returns {"always" | "chosen" | "never"}
+   */
+  get relaying() {
+    if (this.relayOnly) return "always";
+    const turn = (/** @type {string} */ url) => /^turns?:/u.test(url);
+    return this.servers.some(({ urls }) => [urls].flat().some(turn)) ? "chosen" : "never";
+  }
+
   /** @param {import("../types.js").IceRenewed} renewed */
   renewed({ iceServers, ttlMs }) {
     this.#take(iceServers, ttlMs);
