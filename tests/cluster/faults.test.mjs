@@ -2,12 +2,12 @@
  * What operators fear, done to three nodes on which people talk: each scenario lets `duologue load` check every message
  * while something is killed, drained, frozen or cut off, and looks at the counts afterwards.
  *
- *   node --test tests/cluster/faults.test.mjs           short: some nine minutes in all
+ *   node --test tests/cluster/faults.test.mjs           short: some five minutes in all
  *   FULL=1 node --test tests/cluster/faults.test.mjs    minutes for each
  */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { WebSocket } from "ws";
 import { Duologue } from "../../web-demo/sdk/duologue.js";
 import { haproxy, nginx } from "../proxies/support/proxy.mjs";
@@ -107,192 +107,195 @@ async function across(t, rig) {
   for (const [index, node] of nodes.entries()) await meet(t, [node, nodes[(index + 1) % nodes.length]]);
 }
 
-test("a node is killed every 20 s", { timeout }, async (t) => {
-  await people(t, {
-    talk: seconds(55, 300),
-    fault: async (rig, talking) => {
-      for (let turn = 0; talking(); turn += 1) {
-        const node = rig.nodes[turn % rig.nodes.length];
-        await node.kill();
-        await rest(AWAY_MS);
-        await node.start();
-        if (!talking(20_000 - AWAY_MS)) return;
-        await rest(20_000 - AWAY_MS);
-      }
-    },
-  });
-});
-
-test("each node is drained in turn, and a new one takes its place", { timeout }, async (t) => {
-  await people(t, {
-    talk: seconds(50, 240),
-    words: ["--files", "1:256k"],
-    fault: async (rig, talking) => {
-      do {
-        for (const node of rig.nodes) {
-          const { code, ms } = await node.drain();
-          assert.equal(code, 0);
-          t.diagnostic(`${node.name} drained in ${ms.toFixed(0)} ms`);
-          await node.start();
-          // As a rolling restart does: the next when this one takes newcomers.
-          await rig.allReady();
-        }
-      } while (FULL && talking());
-    },
-  });
-});
-
-test("Redis is killed, and away for 10 s", { timeout }, async (t) => {
-  await people(t, {
-    talk: seconds(35, 180),
-    links: "all hold",
-    fault: async (rig, talking) => {
-      do {
-        await rig.redis.kill();
-        const back = performance.now() + 10_000;
-        // On each node alone people meet.
-        for (const node of rig.nodes) await meet(t, [node, node]);
-        await rest(Math.max(0, back - performance.now()));
-        await rig.redis.start();
-        await within(across(t, rig), 3 * GAP_MS, () => "nodes do not find each other again");
-      } while (FULL && talking());
-    },
-  });
-});
-
-test("Redis is restarted, and empty", { timeout }, async (t) => {
-  await people(t, {
-    talk: seconds(25, 120),
-    links: "all hold",
-    fault: async (rig, talking) => {
-      do {
-        await rig.redis.kill();
-        await rig.redis.start();
-        await across(t, rig);
-        // What it had is there again: a node that dies now costs nobody their talk.
-      } while (FULL && talking());
-    },
-  });
-});
-
-test("Redis is restarted empty, and then a node is killed", { timeout }, async (t) => {
-  await people(t, {
-    talk: seconds(35, 120),
-    fault: async (rig) => {
-      await rig.redis.kill();
-      await rig.allSay("unavailable");
-      await rig.redis.start();
-      // From then on Redis has again what each node has told it.
-      await rig.allSay("ok");
-      await across(t, rig);
-      await rig.nodes[0].kill();
-      await rest(AWAY_MS);
-      await rig.nodes[0].start();
-    },
-  });
-});
-
-test("Redis stands still for 10 s", { timeout }, async (t) => {
-  await people(t, {
-    talk: seconds(35, 180),
-    links: "all hold",
-    fault: async (rig, talking) => {
-      do {
-        rig.redis.freeze();
-        const back = performance.now() + 10_000;
-        for (const node of rig.nodes) await meet(t, [node, node]);
-        await rest(Math.max(0, back - performance.now()));
-        rig.redis.thaw();
-        await rig.allReady();
-      } while (FULL && talking());
-    },
-  });
-});
-
-test("the database is killed, and comes back", { timeout }, async (t) => {
-  const nobody = JSON.stringify({ email: "nobody@example.org", password: "Password123" });
-  const login = async (node) => {
-    const began = performance.now();
-    const answer = await fetch(`${node.url}/api/auth/login`, { method: "POST", headers: { "content-type": "application/json" }, body: nobody });
-    await answer.text();
-    return { status: answer.status, after: answer.headers.get("retry-after"), ms: performance.now() - began };
-  };
-  await people(t, {
-    talk: seconds(30, 120),
-    links: "all hold",
-    fault: async (rig, talking) => {
-      const [node] = rig.nodes;
-      assert.equal((await login(node)).status, 401);
-      do {
-        await rig.mongodb.kill();
-        await until(async () => (await login(node)).ms < 100, GAP_MS, () => "a caller still waits for the database");
-        for (let at = 0; at < 20; at += 1) {
-          const { status, after, ms } = await login(node);
-          assert.equal(status, 503);
-          assert.ok(Number(after) > 0 && ms < 100, `${ms} ms, Retry-After ${after}`);
-        }
-        const alive = await fetch(`${node.url}/health/live`);
-        assert.equal(alive.status, 200);
-        await meet(t, [node, rig.nodes[1]]);
-        await rig.mongodb.start();
-        await until(async () => (await login(node)).status === 401, GAP_MS, () => "accounts are not back");
-      } while (FULL && talking());
-    },
-  });
-});
-
-for (const how of ["cut", "silence"]) {
-  test(`between a node and Redis the network is gone: ${how}`, { timeout }, async (t) => {
+// Two at once: each waits for most of its time.
+describe("faults", { concurrency: 2 }, () => {
+  test("a node is killed every 20 s", { timeout }, async (t) => {
     await people(t, {
-      talk: seconds(35, 120),
+      talk: seconds(55, 300),
+      fault: async (rig, talking) => {
+        for (let turn = 0; talking(); turn += 1) {
+          const node = rig.nodes[turn % rig.nodes.length];
+          await node.kill();
+          await rest(AWAY_MS);
+          await node.start();
+          if (!talking(20_000 - AWAY_MS)) return;
+          await rest(20_000 - AWAY_MS);
+        }
+      },
+    });
+  });
+
+  test("each node is drained in turn, and a new one takes its place", { timeout }, async (t) => {
+    await people(t, {
+      talk: seconds(50, 240),
+      words: ["--files", "1:256k"],
+      fault: async (rig, talking) => {
+        do {
+          for (const node of rig.nodes) {
+            const { code, ms } = await node.drain();
+            assert.equal(code, 0);
+            t.diagnostic(`${node.name} drained in ${ms.toFixed(0)} ms`);
+            await node.start();
+            // As a rolling restart does: the next when this one takes newcomers.
+            await rig.allReady();
+          }
+        } while (FULL && talking());
+      },
+    });
+  });
+
+  test("Redis is killed, and away for 10 s", { timeout }, async (t) => {
+    await people(t, {
+      talk: seconds(35, 180),
       links: "all hold",
       fault: async (rig, talking) => {
         do {
-          const [wire] = rig.wires;
-          wire[how]();
+          await rig.redis.kill();
           const back = performance.now() + 10_000;
-          const [alone, ...others] = rig.nodes;
-          await meet(t, [alone, alone]);
-          await meet(t, others);
+          // On each node alone people meet.
+          for (const node of rig.nodes) await meet(t, [node, node]);
           await rest(Math.max(0, back - performance.now()));
-          wire.mend();
-          await rig.allReady();
+          await rig.redis.start();
+          await within(across(t, rig), 3 * GAP_MS, () => "nodes do not find each other again");
         } while (FULL && talking());
       },
     });
   });
-}
 
-for (const [name, proxy] of [["nginx", nginx], ["HAProxy", haproxy]]) {
-  test(`${name} stands before them: one node is killed, one drained`, { timeout }, async (t) => {
-    const [plain, tls] = await freePorts(2);
+  test("Redis is restarted, and empty", { timeout }, async (t) => {
     await people(t, {
-      talk: seconds(40, 180),
-      // What passes the proxy.
-      words: ["--doors", "websocket"],
-      rig: {
-        settings: {
-          DUOLOGUE_PUBLIC_HOST: "localhost",
-          DUOLOGUE_PUBLIC_HTTPS_PORT: `${tls}`,
-          DUOLOGUE_LIMITS_TRUSTED_PROXIES: "127.0.0.1",
-        },
-      },
-      servers: async (rig) => {
-        await proxy(rig, { plain, tls });
-        return [`https://localhost:${tls}`];
-      },
-      // The proxy's certificate is the test's own.
-      env: (rig) => ({ SSL_CERT_FILE: `${rig.folder}/chain.pem` }),
+      talk: seconds(25, 120),
+      links: "all hold",
       fault: async (rig, talking) => {
         do {
-          await rig.nodes[0].kill();
-          await rest(AWAY_MS);
-          await rig.nodes[0].start();
-          await rig.allReady();
-          assert.equal((await rig.nodes[1].drain()).code, 0);
-          await rig.nodes[1].start();
+          await rig.redis.kill();
+          await rig.redis.start();
+          await across(t, rig);
+          // What it had is there again: a node that dies now costs nobody their talk.
         } while (FULL && talking());
       },
     });
   });
-}
+
+  test("Redis is restarted empty, and then a node is killed", { timeout }, async (t) => {
+    await people(t, {
+      talk: seconds(35, 120),
+      fault: async (rig) => {
+        await rig.redis.kill();
+        await rig.allSay("unavailable");
+        await rig.redis.start();
+        // From then on Redis has again what each node has told it.
+        await rig.allSay("ok");
+        await across(t, rig);
+        await rig.nodes[0].kill();
+        await rest(AWAY_MS);
+        await rig.nodes[0].start();
+      },
+    });
+  });
+
+  test("Redis stands still for 10 s", { timeout }, async (t) => {
+    await people(t, {
+      talk: seconds(35, 180),
+      links: "all hold",
+      fault: async (rig, talking) => {
+        do {
+          rig.redis.freeze();
+          const back = performance.now() + 10_000;
+          for (const node of rig.nodes) await meet(t, [node, node]);
+          await rest(Math.max(0, back - performance.now()));
+          rig.redis.thaw();
+          await rig.allReady();
+        } while (FULL && talking());
+      },
+    });
+  });
+
+  test("the database is killed, and comes back", { timeout }, async (t) => {
+    const nobody = JSON.stringify({ email: "nobody@example.org", password: "Password123" });
+    const login = async (node) => {
+      const began = performance.now();
+      const answer = await fetch(`${node.url}/api/auth/login`, { method: "POST", headers: { "content-type": "application/json" }, body: nobody });
+      await answer.text();
+      return { status: answer.status, after: answer.headers.get("retry-after"), ms: performance.now() - began };
+    };
+    await people(t, {
+      talk: seconds(30, 120),
+      links: "all hold",
+      fault: async (rig, talking) => {
+        const [node] = rig.nodes;
+        assert.equal((await login(node)).status, 401);
+        do {
+          await rig.mongodb.kill();
+          await until(async () => (await login(node)).ms < 100, GAP_MS, () => "a caller still waits for the database");
+          for (let at = 0; at < 20; at += 1) {
+            const { status, after, ms } = await login(node);
+            assert.equal(status, 503);
+            assert.ok(Number(after) > 0 && ms < 100, `${ms} ms, Retry-After ${after}`);
+          }
+          const alive = await fetch(`${node.url}/health/live`);
+          assert.equal(alive.status, 200);
+          await meet(t, [node, rig.nodes[1]]);
+          await rig.mongodb.start();
+          await until(async () => (await login(node)).status === 401, GAP_MS, () => "accounts are not back");
+        } while (FULL && talking());
+      },
+    });
+  });
+
+  for (const how of ["cut", "silence"]) {
+    test(`between a node and Redis the network is gone: ${how}`, { timeout }, async (t) => {
+      await people(t, {
+        talk: seconds(35, 120),
+        links: "all hold",
+        fault: async (rig, talking) => {
+          do {
+            const [wire] = rig.wires;
+            wire[how]();
+            const back = performance.now() + 10_000;
+            const [alone, ...others] = rig.nodes;
+            await meet(t, [alone, alone]);
+            await meet(t, others);
+            await rest(Math.max(0, back - performance.now()));
+            wire.mend();
+            await rig.allReady();
+          } while (FULL && talking());
+        },
+      });
+    });
+  }
+
+  for (const [name, proxy] of [["nginx", nginx], ["HAProxy", haproxy]]) {
+    test(`${name} stands before them: one node is killed, one drained`, { timeout }, async (t) => {
+      const [plain, tls] = await freePorts(2);
+      await people(t, {
+        talk: seconds(40, 180),
+        // What passes the proxy.
+        words: ["--doors", "websocket"],
+        rig: {
+          settings: {
+            DUOLOGUE_PUBLIC_HOST: "localhost",
+            DUOLOGUE_PUBLIC_HTTPS_PORT: `${tls}`,
+            DUOLOGUE_LIMITS_TRUSTED_PROXIES: "127.0.0.1",
+          },
+        },
+        servers: async (rig) => {
+          await proxy(rig, { plain, tls });
+          return [`https://localhost:${tls}`];
+        },
+        // The proxy's certificate is the test's own.
+        env: (rig) => ({ SSL_CERT_FILE: `${rig.folder}/chain.pem` }),
+        fault: async (rig, talking) => {
+          do {
+            await rig.nodes[0].kill();
+            await rest(AWAY_MS);
+            await rig.nodes[0].start();
+            await rig.allReady();
+            assert.equal((await rig.nodes[1].drain()).code, 0);
+            await rig.nodes[1].start();
+          } while (FULL && talking());
+        },
+      });
+    });
+  }
+});

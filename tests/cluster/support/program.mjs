@@ -154,6 +154,9 @@ export async function within(promise, ms, complaint) {
   }
 }
 
+/** Ports that were given to someone here, who may not listen on them yet. @type {Set<number>} */
+const given = new Set();
+
 /**
  * So many ports of 127.0.0.1 that are free now, for TCP and for UDP; all held until all are known. From below those that
  * the system itself gives to whoever connects somewhere: one of these may be taken again before it is listened on.
@@ -172,7 +175,9 @@ export async function freePorts(count) {
       held.push(socket);
     });
     const free = await binds(tcp, (done) => tcp.listen(port, "127.0.0.1", done)) && await binds(udp, (done) => udp.bind(port, "127.0.0.1", done));
-    if (free && !ports.includes(port)) ports.push(port);
+    if (!free || given.has(port)) continue;
+    given.add(port);
+    ports.push(port);
   }
   await Promise.all(held.map((holder) => new Promise((resolve) => holder.close(() => resolve()))));
   return ports;
