@@ -16,10 +16,16 @@ const CHROMIUM_FLAGS = [
   // A microphone and a camera that are made up, and allowed.
   "--use-fake-device-for-media-stream",
   "--use-fake-ui-for-media-stream",
+  // Calls on a machine that has no network but itself.
+  "--allow-loopback-in-peer-connection",
 ];
 
-/** The same for Firefox. */
-const FIREFOX_SETTINGS = { "media.navigator.streams.fake": true, "media.navigator.permission.disabled": true };
+/** The same for Firefox. It takes no relay on this machine for one, unless told, and it makes calls only where there is a default route. */
+const FIREFOX_SETTINGS = {
+  "media.navigator.streams.fake": true,
+  "media.navigator.permission.disabled": true,
+  "media.peerconnection.ice.loopback": true,
+};
 
 /** @typedef {import("puppeteer-core").Browser} Browser */
 
