@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Person;
@@ -118,7 +118,8 @@ impl Conversation {
     }
 
     fn gate(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().expect("no code panics while it holds this lock")
+        // Should code ever panic while it holds this: the talk ends by drops, and these must not panic in turn.
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether both have a link.

@@ -27,7 +27,7 @@ mod whence;
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -227,7 +227,8 @@ const REPORTS: usize = 4;
 
 impl Person {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no code panics while it holds this lock")
+        // As a conversation's gate: what is dropped when code panics must not panic in turn.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers what they were sending when a talk ended.

@@ -7,6 +7,9 @@ use super::{Error, Networks, Secret, raw};
 /// Fewest bytes of the secret that is shared with the TURN server.
 const SECRET_BYTES: usize = 16;
 
+/// Clients give up a ring that nobody ends after two minutes.
+const MOST_RING: Duration = Duration::from_secs(100);
+
 /// Audio and video calls.
 #[derive(Debug, Clone)]
 pub struct Calls {
@@ -76,16 +79,16 @@ pub(super) fn check(raw: &raw::Calls, warnings: &mut Vec<String>) -> Result<Call
     let relay_networks = Networks::parse(networks).map_err(|wrong| {
         Error::value("calls.relay_networks", wrong, "use addresses and networks such as 203.0.113.7 or 203.0.113.0/28")
     })?;
-    if relay_only && relay_networks.is_empty() {
+    if !turn.is_empty() && relay_networks.is_empty() {
         warnings.push(
-            "calls are relayed, and calls.relay_networks is empty: a relayed candidate may have any public address, also \
+            "calls can be relayed, and calls.relay_networks is empty: a relayed candidate may have any public address, also \
              one that a tampered client makes up; list the addresses of your relays"
                 .to_owned(),
         );
     }
     let ring = raw.ring_ms.map_or(usual.ring, Duration::from_millis);
-    if !(Duration::from_millis(500)..=Duration::from_secs(300)).contains(&ring) {
-        return Err(Error::value("calls.ring_ms", ring.as_millis().to_string(), "from 500 to 300000"));
+    if !(Duration::from_millis(500)..=MOST_RING).contains(&ring) {
+        return Err(Error::value("calls.ring_ms", ring.as_millis().to_string(), "from 500 to 100000"));
     }
     Ok(Calls { stun, turn, turn_secret, turn_life, relay_only, relay_networks, ring })
 }
@@ -122,7 +125,7 @@ mod tests {
         assert!(calls.relay_only && warnings.len() == 1 && warnings[0].contains("relay_networks"), "{warnings:?}");
         let (calls, warnings) = with(&[&turn[..], &relays].concat()).unwrap();
         assert!(calls.relay_only && warnings.is_empty(), "{warnings:?}");
-        let (calls, warnings) = with(&[&turn[..], &direct].concat()).unwrap();
+        let (calls, warnings) = with(&[&turn[..], &relays, &direct].concat()).unwrap();
         assert!(!calls.relay_only && warnings.is_empty(), "{warnings:?}");
         let (calls, warnings) = with(&turn[1..]).unwrap();
         assert!(calls.turn_secret.is_none() && warnings.len() == 1, "a secret of nothing");

@@ -8,6 +8,9 @@ use super::ids::CallId;
 use super::reason::{ErrorCode, Refusal};
 use super::signal::CallKind;
 
+/// The most often that a call's media may be set up anew.
+pub const MAX_GENERATION: u32 = 1_000_000;
+
 /// `call:ring`, from the one who calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,7 +93,7 @@ pub struct JoinCall {
     /// Their peer connection is gone, as after a reload: both make a new one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fresh: bool,
-    /// How often its media was set up anew, as far as they know.
+    /// How often its media was set up anew, as far as they know; at most [`MAX_GENERATION`].
     #[serde(default, skip_serializing_if = "super::signal::is_zero")]
     pub generation: u32,
 }
@@ -126,6 +129,15 @@ pub enum CallPath {
     Direct,
     /// Through a TURN server.
     Relay,
+}
+
+impl Check for JoinCall {
+    fn check(&self) -> Result<(), Refusal> {
+        if self.generation < MAX_GENERATION {
+            return Ok(());
+        }
+        Err(Refusal::new(ErrorCode::InvalidData, format!("a generation is below {MAX_GENERATION}")))
+    }
 }
 
 impl Check for CallReport {
@@ -194,13 +206,15 @@ pub enum CallEnding {
     Failed,
 }
 
-/// `call:join`, to both: they set up their media anew.
+/// `call:join`, to both: their call goes on, with media that is set up anew where the generation is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Joined {
     /// Which.
     pub call: CallId,
-    /// How often they have: signals of an older one are dropped.
+    /// How often it was set up anew: signals of an older one are dropped.
     pub generation: u32,
+    /// Neither will learn the other's address, from now on.
+    pub relay: bool,
 }
 
 /// The call of a conversation that a link goes on with.

@@ -176,6 +176,7 @@ impl ClientEvent {
             Self::CallCandidate(candidate) => candidate.check(),
             Self::CallCandidates(candidates) => candidates.check(),
             Self::CallReport(report) => report.check(),
+            Self::JoinCall(join) => join.check(),
             Self::Ping(_)
             | Self::Pong(_)
             | Self::Ack(_)
@@ -195,7 +196,6 @@ impl ClientEvent {
             | Self::AcceptCall(_)
             | Self::DeclineCall(_)
             | Self::EndCall(_)
-            | Self::JoinCall(_)
             | Self::RenewIce(_) => Ok(()),
         };
         checked.map_err(|refusal| refusal.of(self.name()))

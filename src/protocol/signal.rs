@@ -173,7 +173,7 @@ impl Check for Candidate {
         let texts = [Some(&self.candidate), self.sdp_mid.as_ref(), self.username_fragment.as_ref()];
         texts.into_iter().flatten().try_for_each(|text| within("a part of a candidate", text.len(), MAX_CANDIDATE))?;
         // The empty one says that there are no more.
-        if self.candidate.is_empty() || Address::of(&self.candidate).is_some() {
+        if self.candidate.is_empty() || Attribute::of(&self.candidate).is_some() {
             return Ok(());
         }
         let message =
@@ -182,26 +182,38 @@ impl Check for Candidate {
     }
 }
 
-/// What a candidate-attribute says of where it leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Address<'a> {
+/// What a candidate-attribute says (RFC 8839, section 5.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribute<'a> {
     /// An IP address, or a name in mDNS.
     pub address: &'a str,
     /// `host`, `srflx`, `prflx` or `relay`, or what comes after them.
     pub kind: &'a str,
+    /// From `candidate:FOUNDATION` to its kind, as they were written.
+    pub head: [&'a str; 8],
+    /// What follows, name by name.
+    pub more: Vec<(&'a str, &'a str)>,
 }
 
-impl<'a> Address<'a> {
-    /// Of a candidate-attribute (RFC 8839, section 5.1), with or without what leads it in. `None`: it is none.
-    pub fn of(attribute: &'a str) -> Option<Self> {
-        let rest = attribute.trim_end();
-        let rest = rest.strip_prefix("a=").unwrap_or(rest).strip_prefix("candidate:")?;
-        let mut words = rest.split(' ');
-        let [_foundation, component, _transport, priority, address, port, typ, kind] =
-            std::array::from_fn(|_| words.next().unwrap_or_default());
+impl<'a> Attribute<'a> {
+    /// Reads one, with or without the `a=` that leads it in. `None`: it is none. There is one way to read what passes: words of
+    /// visible ASCII with one space between them, so that nobody finds other words in it than were found here.
+    pub fn of(text: &'a str) -> Option<Self> {
+        let text = text.strip_prefix("a=").unwrap_or(text);
+        let words: Vec<_> = text.split(' ').collect();
+        let plain = words.iter().all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic()));
+        let (head, more) = words.split_first_chunk::<8>()?;
+        let [foundation, component, _transport, priority, address, port, typ, kind] = *head;
+        let named = foundation.strip_prefix("candidate:").is_some_and(|name| !name.is_empty());
         let numbers = [component, priority, port].iter().all(|word| word.parse::<u32>().is_ok());
-        let plain = !rest.chars().any(char::is_control);
-        (numbers && plain && typ == "typ" && !address.is_empty() && !kind.is_empty()).then_some(Self { address, kind })
+        let (pairs, odd) = more.as_chunks::<2>();
+        let fits = plain && named && numbers && typ == "typ" && odd.is_empty();
+        fits.then(|| Self {
+            address,
+            kind,
+            head: *head,
+            more: pairs.iter().map(|[name, value]| (*name, *value)).collect(),
+        })
     }
 }
 
@@ -252,7 +264,7 @@ mod tests {
     #[test]
     fn a_candidate_says_where_it_leads() {
         fn of(text: &str) -> Option<(&str, &str)> {
-            Address::of(text).map(|Address { address, kind }| (address, kind))
+            Attribute::of(text).map(|it| (it.address, it.kind))
         }
         let line =
             "candidate:842163049 1 udp 1677729535 198.51.100.4 46154 typ srflx raddr 10.0.0.1 rport 46154 generation 0";
@@ -261,9 +273,25 @@ mod tests {
         assert_eq!(of(&with_a), Some(("198.51.100.4", "srflx")));
         let tcp = "candidate:1 1 TCP 1518280447 6e1a2f30-0c1d.local 9 typ host tcptype active";
         assert_eq!(of(tcp), Some(("6e1a2f30-0c1d.local", "host")));
-        for text in
-            ["", "candidate:", "candidate:1 1 udp x 1.2.3.4 5 typ host", "candidate:1 1 udp 1 1.2.3.4 5 host", "x"]
-        {
+        assert_eq!(of("candidate:1 1 udp 1 fe80::1 5 typ host"), Some(("fe80::1", "host")));
+        for text in [
+            "",
+            "candidate:",
+            "candidate:1 1 udp x 1.2.3.4 5 typ host",
+            "candidate:1 1 udp 1 1.2.3.4 5 host",
+            "x",
+            // What others may read in another way than it is read here.
+            "candidate:1 1  1 8.8.4.4 5 typ relay",
+            "candidate:1 1 udp 1 8.8.4.4 5 typ relay ",
+            " candidate:1 1 udp 1 8.8.4.4 5 typ relay",
+            "candidate: 1 udp 1 8.8.4.4 5 typ relay",
+            "candidate:1 1 udp 1 8.8.4.4 5 typ relay raddr",
+            "candidate:1\u{a0}1\u{a0}udp\u{a0}1\u{a0}10.0.0.5\u{a0}5\u{a0}typ\u{a0}host 1 udp 1 8.8.4.4 5 typ relay",
+            "candidate:1 1 u\u{3000}p 1 8.8.4.4 5 typ relay",
+            "candidate:1 1 udp 1 8.8.4.4 5 typ relay\r\na=candidate:2 1 udp 1 10.0.0.5 5 typ host",
+            "candidate:1\t1 udp 1 8.8.4.4 5 typ relay",
+            "CANDIDATE:1 1 udp 1 8.8.4.4 5 typ relay",
+        ] {
             assert_eq!(of(text), None, "{text:?}");
         }
     }

@@ -91,8 +91,11 @@ async fn a_call_rings_is_answered_set_up_and_ended(doors: [Door; 2]) {
     say(&mut other, "webrtc:candidates", json!({"call": "c", "id": "o", "candidates": [], "end": true})).await;
     assert_eq!(heard(&mut one, "webrtc:candidates").await["end"], true);
     assert_eq!(world.stats().await["calls"]["standing"], 1);
+    // It may overtake the end of the call.
+    say(&mut other, "call:report", json!({"call": "c", "setupMs": 430, "path": "relay"})).await;
     say(&mut other, "call:end", json!({"call": "c"})).await;
     assert_eq!(heard(&mut one, "call:ended").await, json!({"call": "c", "reason": "hung-up"}));
+    say(&mut other, "call:report", json!({"call": "c", "path": "relay"})).await;
     say(
         &mut one,
         "call:report",
@@ -109,7 +112,9 @@ async fn a_call_rings_is_answered_set_up_and_ended(doors: [Door; 2]) {
     nothing_came(&mut one, &mut other, "m").await;
     let calls = world.stats().await["calls"].take();
     assert_eq!((&calls["standing"], &calls["rung"], &calls["ended"]["hungUp"]), (&json!(0), &json!(1), &json!(1)));
-    assert_eq!((&calls["reports"]["direct"], &calls["reports"]["unconnected"]), (&json!(1), &json!(0)));
+    let reports = &calls["reports"];
+    let counted = ["direct", "relayed", "unconnected"].map(|way| reports[way].as_u64().unwrap());
+    assert_eq!(counted, [1, 1, 0], "once for each of the two");
     world.stop().await;
 }
 
@@ -315,7 +320,7 @@ async fn a_bad_signal_has_its_code_and_the_partner_hears_nothing() {
     heard(&mut other, "webrtc:offer").await;
     say(&mut other, "webrtc:candidates", candidates("o", &[HOST])).await;
     say(&mut other, "call:join", json!({"call": "c", "type": "audio", "fresh": true})).await;
-    let joined = json!({"call": "c", "generation": 1});
+    let joined = json!({"call": "c", "generation": 1, "relay": false});
     assert_eq!(heard(&mut one, "call:join").await, joined);
     assert_eq!(heard(&mut other, "call:join").await, joined);
     say(&mut one, "webrtc:offer", offer("s", SDP)).await;
@@ -403,7 +408,7 @@ async fn a_call_goes_along_to_another_node() {
     until(&mut other, "call:ended").await;
 }
 
-/// What a node knew of a call is gone with it: the two who still have it say so.
+/// What a node knew of a call is gone with it: it goes on once the two who still have it have both said so.
 #[tokio::test]
 async fn a_call_outlives_its_node() {
     let mut service = Service::with(2, &TURN).await;
@@ -411,14 +416,33 @@ async fn a_call_outlives_its_node() {
     let (mut one, mut other) = service.pair([0, 0], doors).await;
     in_a_call(&mut one, &mut other, false).await;
     service.kill(0).await;
-    for (client, door, known) in [(&mut one, doors[0], false), (&mut other, doors[1], true)] {
+    for (client, door) in [(&mut one, doors[0]), (&mut other, doors[1])] {
         service.go_on(client, 1, door).await;
         let talk = client.established().conversation.clone().expect("the talk stands");
-        assert_eq!(talk.call.is_some(), known, "by the first that says so");
-        say(client, "call:join", json!({"call": "c", "type": "video", "relay": true, "generation": 2})).await;
+        assert_eq!(talk.call, None);
     }
     let again =
         json!({"offer": {"type": "offer", "sdp": SDP}, "type": "video", "call": "c", "id": "o", "generation": 2});
+    // What one alone says may be made up: nothing of it passes.
+    for call in ["made-up", "c"] {
+        say(&mut one, "call:join", json!({"call": call, "type": "video", "relay": true, "generation": 1})).await;
+        let mut early = again.clone();
+        early["call"] = json!(call);
+        say(&mut one, "webrtc:offer", early).await;
+    }
+    one.send(&message("m", "still here")).await.unwrap();
+    loop {
+        match next(&mut other).await {
+            ServerEvent::Message(_) => break,
+            event => assert_eq!(event.name(), "user:status", "{event:?}"),
+        }
+    }
+    say(&mut other, "call:join", json!({"call": "c", "type": "video", "generation": 2})).await;
+    let joined = json!({"call": "c", "generation": 2, "relay": true});
+    for client in [&mut one, &mut other] {
+        let event = until(client, "call:join").await;
+        assert_eq!(serde_json::from_slice::<Value>(&event.data().unwrap()).unwrap(), joined);
+    }
     say(&mut one, "webrtc:offer", again).await;
     until(&mut other, "webrtc:offer").await;
     say(&mut other, "webrtc:candidates", candidates("o", &[HOST, RELAY])).await;
@@ -426,10 +450,53 @@ async fn a_call_outlives_its_node() {
     assert_eq!(tried.candidates.len(), 1, "it is still a relayed call");
     say(&mut other, "call:end", json!({"call": "c"})).await;
     until(&mut one, "call:ended").await;
-    // The other may come back to a call that is over.
-    say(&mut one, "call:join", json!({"call": "c", "type": "video", "generation": 2})).await;
-    assert_eq!(expect(&mut one, "call:ended").await.name(), "call:ended");
+    say(&mut one, "call:join", json!({"call": "d", "type": "video"})).await;
+    assert_eq!(refused(&mut one).await.0, "call-unknown", "nothing is lost any more");
     // Both are known to understand calls.
     say(&mut one, "call:ring", json!({"call": "d", "type": "audio"})).await;
     until(&mut other, "call:ring").await;
+}
+
+/// Whoever ended a call as its node died says so again; the other comes back to a call that is over.
+#[tokio::test]
+async fn a_call_that_ended_as_its_node_died_is_over() {
+    let mut service = Service::of(2).await;
+    let doors = [Door::WebTransport, Door::WebSocket];
+    let (mut one, mut other) = service.pair([0, 0], doors).await;
+    in_a_call(&mut one, &mut other, false).await;
+    service.kill(0).await;
+    for (client, door) in [(&mut one, doors[0]), (&mut other, doors[1])] {
+        service.go_on(client, 1, door).await;
+    }
+    say(&mut one, "call:end", json!({"call": "c"})).await;
+    say(&mut one, "chat:clear", json!({})).await;
+    until(&mut other, "chat:clear").await;
+    say(&mut other, "call:join", json!({"call": "c", "type": "video"})).await;
+    assert_eq!(heard(&mut other, "call:ended").await, json!({"call": "c", "reason": "hung-up"}));
+}
+
+/// Text that one reader takes for a relay and another for something else, or for nothing at all.
+#[tokio::test]
+async fn a_candidate_that_can_be_read_in_two_ways_is_none() {
+    let world = World::with(&[&TURN[..], &[("DUOLOGUE_LIMITS_SIGNALS_PER_MINUTE", "1000")]].concat()).await;
+    let (mut one, mut other) = world.pair([Door::WebTransport, Door::WebSocket]).await;
+    in_a_call(&mut one, &mut other, false).await;
+    say(&mut one, "webrtc:offer", offer("o", SDP)).await;
+    heard(&mut other, "webrtc:offer").await;
+    let hidden = "candidate:1\u{a0}1\u{a0}udp\u{a0}2130706431\u{a0}10.0.0.5\u{a0}5000\u{a0}typ\u{a0}host 1 udp 1 203.0.113.9 5 typ relay";
+    for (at, line) in
+        [hidden, "candidate:1 1  1 203.0.113.9 5 typ relay", "candidate:1 1 udp 1 203.0.113.9 5 typ relay raddr"]
+            .into_iter()
+            .enumerate()
+    {
+        say(&mut one, "webrtc:candidates", candidates("o", &[line])).await;
+        assert_eq!(refused(&mut one).await.0, "candidate-invalid", "{line:?}");
+        say(&mut one, "webrtc:ice-candidate", json!({"candidate": {"candidate": line}})).await;
+        assert_eq!(refused(&mut one).await.0, "candidate-invalid", "{line:?}");
+        say(&mut one, "webrtc:offer", offer(&format!("o{at}"), &format!("{SDP}a={line}\r\na=X:1\r\n"))).await;
+        let passed = heard(&mut other, "webrtc:offer").await;
+        assert_eq!(passed["offer"]["sdp"], format!("{SDP}a=X:1\r\n"));
+    }
+    nothing_came(&mut one, &mut other, "m").await;
+    world.stop().await;
 }

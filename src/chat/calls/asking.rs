@@ -92,12 +92,15 @@ impl Participant {
         self.post(&ServerEvent::IceRenewed(self.chat.calls.ice()));
     }
 
-    /// Says how a call was; counted once, once it is over.
+    /// Says how a call was; counted once.
     pub fn report_call(&self, report: &CallReport) {
-        let mut state = self.person.state();
-        let Some(at) = state.to_report.iter().position(|call| *call == report.call) else { return };
-        state.to_report.remove(at);
-        drop(state);
-        self.chat.calls.tally().report(report);
+        let over = {
+            let mut state = self.person.state();
+            let at = state.to_report.iter().position(|call| *call == report.call);
+            at.and_then(|at| state.to_report.remove(at)).is_some()
+        };
+        if over || self.person.talk().is_some_and(|talk| talk.reports(&report.call)) {
+            self.chat.calls.tally().report(report);
+        }
     }
 }

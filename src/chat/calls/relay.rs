@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::config::Networks;
-use crate::protocol::{Address, Candidate, Description, ErrorCode, Refusal};
+use crate::protocol::{Attribute, Candidate, Description, ErrorCode, Refusal};
 
 /// The only kind that passes.
 const RELAY: &str = "relay";
@@ -42,8 +42,9 @@ pub(super) fn description(description: Description, relays: &Networks) -> Result
     Ok(Description { sdp, ..description })
 }
 
+/// What passes of a line. Names of attributes are known in any case and with any spaces: there are browsers that read them so.
 fn line<'a>(line: &'a str, relays: &Networks) -> Result<Option<Cow<'a, str>>, Refusal> {
-    let (kind, rest) = line.split_at(line.len().min(2));
+    let Some((kind, rest)) = line.split_at_checked(2) else { return Ok(Some(line.into())) };
     Ok(Some(match kind {
         "o=" => {
             let words: Vec<_> = rest.split(' ').take(3).collect();
@@ -58,18 +59,19 @@ fn line<'a>(line: &'a str, relays: &Networks) -> Result<Option<Cow<'a, str>>, Re
             }
             format!("m={}", words.join(" ")).into()
         }
-        "a=" if rest.starts_with("candidate:") => {
-            return Ok(attribute(rest, relays)?.map(|attribute| format!("a={attribute}").into()));
-        }
-        "a=" if rest.starts_with("remote-candidates:") => return Ok(None),
-        "a=" if rest.starts_with("rtcp:") => "a=rtcp:9 IN IP4 0.0.0.0".into(),
+        "a=" => match rest.split(':').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            "candidate" => return Ok(attribute(rest, relays)?.map(|attribute| format!("a={attribute}").into())),
+            "remote-candidates" => return Ok(None),
+            "rtcp" => "a=rtcp:9 IN IP4 0.0.0.0".into(),
+            _ => line.into(),
+        },
         _ => line.into(),
     }))
 }
 
 /// What passes of a candidate-attribute.
 fn attribute(text: &str, relays: &Networks) -> Result<Option<String>, Refusal> {
-    let Some(Address { address, kind }) = Address::of(text) else { return Ok(None) };
+    let Some(Attribute { address, kind, head, more }) = Attribute::of(text) else { return Ok(None) };
     if kind != RELAY {
         return Ok(None);
     }
@@ -77,13 +79,10 @@ fn attribute(text: &str, relays: &Networks) -> Result<Option<String>, Refusal> {
         let message = "A relayed candidate must have the address of a relay of this service.";
         return Err(Refusal::new(ErrorCode::CandidateRefused, message));
     };
-    let text = text.strip_prefix("a=").unwrap_or(text);
-    let words: Vec<_> = text.split_whitespace().collect();
-    let (head, tail) = words.split_at(8);
     let nowhere = if address.is_ipv4() { "0.0.0.0" } else { "::" };
     let mut line = format!("{} raddr {nowhere} rport 0", head.join(" "));
-    for pair in tail.chunks_exact(2).filter(|pair| KEPT.contains(&pair[0])) {
-        line.push_str(&format!(" {} {}", pair[0], pair[1]));
+    for (name, value) in more.into_iter().filter(|(name, _)| KEPT.contains(name)) {
+        line.push_str(&format!(" {name} {value}"));
     }
     Ok(Some(line))
 }
@@ -181,6 +180,53 @@ mod tests {
         let [local, public] = ["127.0.0.1", "8.8.8.8"].map(|address: &str| address.parse().unwrap());
         assert!(is_relay(local, &here) && !is_relay(public, &here));
         assert!(is_relay(public, &Networks::default()));
+    }
+
+    #[test]
+    fn lines_that_only_some_browsers_take_for_candidates_do_not_pass_either() {
+        let host = "1 1 udp 1 198.51.100.4 46154 typ host";
+        let lines = [
+            format!("a=CANDIDATE:{host}"),
+            format!("a=Candidate:{host}"),
+            format!("a= candidate:{host}"),
+            format!("a=candidate :{host}"),
+            format!("a=candidate: {host}"),
+            format!("a=candidate:{} 1 udp 1 8.8.4.4 5 typ relay", host.replace(' ', "\u{a0}")),
+            "a=RTCP:46155 IN IP4 198.51.100.4".to_owned(),
+            "a=Remote-Candidates:1 198.51.100.4 46154".to_owned(),
+        ];
+        for line in lines {
+            let description = Description { kind: DescriptionKind::Offer, sdp: format!("v=0\r\n{line}\r\n") };
+            let passed = self::description(description, &Networks::default()).unwrap().sdp;
+            assert!(!passed.contains("198.51.100.4"), "{line:?}: {passed}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever is said: what passes is read as a relay by whoever reads it, also with spaces of any kind, and nothing panics.
+        #[test]
+        fn what_passes_is_a_relay_to_every_reader(words in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "candidate:1", "1", "udp", "8.8.4.4", "10.0.0.5", "5", "typ", "relay", "host", "raddr", "rport", "", "\u{a0}", "\t",
+                "\u{3000}", "\u{2028}", "a=", "x\u{a0}y", "generation", "0",
+            ]), 0..14),
+            spaces in proptest::collection::vec(proptest::sample::select(vec![" ", "  ", "\u{a0}", "\t"]), 14),
+        ) {
+            let text: String = words.iter().zip(&spaces).map(|(word, space)| [*word, *space].concat()).collect();
+            for text in [text.clone(), text.trim_end().to_owned(), format!("{} {text}", "candidate:1 1 udp 1 8.8.4.4 5 typ relay").trim_end().to_owned()] {
+                let description = Description { kind: DescriptionKind::Offer, sdp: format!("v=0\r\na={text}\r\n") };
+                let in_sdp = self::description(description, &Networks::default());
+                for line in in_sdp.map(|it| it.sdp).unwrap_or_default().lines() {
+                    let name = line.strip_prefix("a=").unwrap_or_default().trim().to_lowercase();
+                    proptest::prop_assert!(!name.starts_with("candidate") || !name.contains("10.0.0.5"), "{:?}", line);
+                }
+                if let Ok(Some(line)) = pass(&text) && !line.is_empty() {
+                    let words: Vec<_> = line.split_whitespace().collect();
+                    proptest::prop_assert_eq!(&words[4..8], &["8.8.4.4", "5", "typ", "relay"][..], "{:?}", line);
+                    proptest::prop_assert!(!line.contains("10.0.0.5"), "{:?}", line);
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The call of a conversation, step by step: who may do what, when, and what the partner hears of it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::time::sleep;
@@ -49,9 +48,10 @@ impl Talk {
                     }
                     let Ring { call: id, kind, .. } = ring;
                     let rings = Rings { call: id.clone(), kind, relay, ring_ms: millis(calls.ring()) };
-                    let (timer, offers) = (self.time(id.clone()), VecDeque::new());
-                    standing.calling.call =
-                        Some(Call { id, kind, by: mine, relay, accepted: false, generation: 0, offers, timer });
+                    let call = Call::new(id.clone(), kind, mine, relay);
+                    // Whoever rings has no other call.
+                    standing.calling.lost = false;
+                    standing.calling.call = Some(Call { timer: self.time(id), ..call });
                     calls.tally().stands();
                     self.partner().member.outbox.post(&ServerEvent::Rings(rings));
                 }
@@ -95,7 +95,7 @@ impl Talk {
     pub(in crate::chat) fn end_call(&self, end: &EndCall) -> Result<(), Refusal> {
         self.through(|standing| {
             let calling = &mut standing.calling;
-            if calling.lost && calling.call.is_none() {
+            if calling.lost && calling.call.is_none() && !calling.ended.contains(&end.call) {
                 // Said again, as the first time it went with the node: the partner may not have joined yet.
                 calling.remember(end.call.clone());
             }
@@ -116,28 +116,48 @@ impl Talk {
         let relay = self.relayed(join.relay)?;
         self.through(|standing| {
             let calling = &mut standing.calling;
-            if calling.lost && calling.ended.contains(&join.call) {
-                self.hears_end(&join.call, CallEnding::HungUp, true);
-            } else if calling.lost && calling.call.is_none() {
-                let JoinCall { call: id, kind, generation, .. } = join.clone();
-                let (by, offers) = (self.side(), VecDeque::new());
-                calling.call =
-                    Some(Call { id, kind, by, relay, accepted: true, generation, offers, timer: Timer::default() });
-                self.calls().tally().stands();
-                self.mark(true);
+            if calling.lost && calling.call.is_none() {
+                self.claim(calling, join, relay);
+                return Ok(());
             }
             let Some(call) = calling.find_answered(&join.call)? else { return Ok(()) };
+            let news = join.fresh || (relay && !call.relay);
             call.relay |= relay;
-            call.generation = call.generation.max(join.generation);
             if join.fresh {
-                call.generation = call.generation.saturating_add(1);
-                call.offers.iter_mut().for_each(|offer| offer.replaced = true);
-                let joined = ServerEvent::Joined(Joined { call: call.id.clone(), generation: call.generation });
-                self.me().member.outbox.post(&joined);
-                self.partner().member.outbox.post(&joined);
+                call.begin_anew();
+            }
+            if news {
+                self.both_hear(&joined(call));
             }
             Ok(())
         })
+    }
+
+    /// Says that it has a call which is not known here. It goes on once both have said so of the same: what one alone
+    /// says may be made up, and the partner hears nothing of it.
+    fn claim(&self, calling: &mut Calling, join: JoinCall, relay: bool) {
+        if calling.ended.contains(&join.call) {
+            return self.hears_end(&join.call, CallEnding::HungUp, true);
+        }
+        let mine = self.side();
+        let join = JoinCall { relay, ..join };
+        let theirs = calling.claims[1 - mine].take_if(|theirs| theirs.call == join.call);
+        let Some(theirs) = theirs else {
+            calling.claims[mine] = Some(join);
+            return;
+        };
+        let mut call = Call::new(join.call, join.kind, mine, join.relay || theirs.relay);
+        call.accepted = true;
+        call.generation = join.generation.max(theirs.generation);
+        if join.fresh || theirs.fresh {
+            call.begin_anew();
+        }
+        self.both_hear(&joined(&call));
+        calling.claims = [None, None];
+        calling.lost = false;
+        calling.call = Some(call);
+        self.calls().tally().stands();
+        self.mark(true);
     }
 
     /// Goes on with the call that has come here with the conversation.
@@ -153,13 +173,14 @@ impl Talk {
 
     /// The conversation is over here. `moved`: it goes on elsewhere, with what is left to it.
     pub(in crate::chat) fn calls_off(&self, calling: &mut Calling, moved: bool) {
-        let Some(call) = &calling.call else { return };
+        if calling.call.is_none() {
+            return;
+        }
         self.calls().tally().is_gone();
         self.mark(false);
-        if !moved {
+        if !moved && let Some(call) = calling.take() {
             self.calls().tally().ends(None);
-            self.to_report(&call.id.clone());
-            calling.take();
+            self.to_report(&call);
         }
     }
 
@@ -176,14 +197,14 @@ impl Talk {
 
     /// Ends the call that stands. `both`: this side hears of it, too.
     fn over(&self, standing: &mut Standing, reason: CallEnding, both: bool) {
-        let Some(id) = standing.calling.take() else { return };
+        let Some(call) = standing.calling.take() else { return };
         self.calls().tally().is_gone();
         self.calls().tally().ends(Some(reason));
         self.mark(false);
-        self.to_report(&id);
-        self.hears_end(&id, reason, false);
+        self.to_report(&call);
+        self.hears_end(&call.id, reason, false);
         if both {
-            self.hears_end(&id, reason, true);
+            self.hears_end(&call.id, reason, true);
         }
     }
 
@@ -198,10 +219,27 @@ impl Talk {
         self.partner().member.set_calling(calling);
     }
 
-    /// Both may say how it was.
-    fn to_report(&self, call: &CallId) {
-        self.me().may_report(call);
-        self.partner().may_report(call);
+    /// Who has not said yet how it was may say it.
+    fn to_report(&self, call: &Call) {
+        for (side, person) in [(self.side(), self.me()), (1 - self.side(), self.partner())] {
+            if !call.reported[side] {
+                person.may_report(&call.id);
+            }
+        }
+    }
+
+    /// Says how the call is that is about to end: what ends it may be on its way still. False: there is no such call.
+    pub(super) fn reports(&self, id: &CallId) -> bool {
+        let reported = self.through(|standing| {
+            let call = standing.calling.call.as_mut().filter(|call| call.id == *id && call.accepted);
+            Ok(call.is_some_and(|call| !std::mem::replace(&mut call.reported[self.side()], true)))
+        });
+        reported.unwrap_or(false)
+    }
+
+    fn both_hear(&self, event: &ServerEvent) {
+        self.me().member.outbox.post(event);
+        self.partner().member.outbox.post(event);
     }
 
     /// Ends the call if nobody has answered it in time.
@@ -235,4 +273,8 @@ impl Talk {
     pub(super) fn calls(&self) -> &Calls {
         &self.me().calls
     }
+}
+
+fn joined(call: &Call) -> ServerEvent {
+    ServerEvent::Joined(Joined { call: call.id.clone(), generation: call.generation, relay: call.relay })
 }

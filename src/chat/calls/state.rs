@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::protocol::{CallId, CallKind, ErrorCode, OfferId, Refusal, StandingCall};
+use crate::protocol::{CallId, CallKind, ErrorCode, JoinCall, OfferId, Refusal, StandingCall};
 
 /// Calls that are remembered after their end.
 const ENDED: usize = 8;
@@ -18,8 +18,10 @@ pub(in crate::chat) struct Calling {
     pub(super) ended: VecDeque<CallId>,
     /// Candidates of each side since its last description, where no call is named.
     pub(super) bare: [u32; 2],
-    /// What there was went with a node: whoever still has a call may say so.
+    /// What there was went with a node: a call that both still have goes on.
     pub(super) lost: bool,
+    /// What each side says that it has.
+    pub(super) claims: [Option<JoinCall>; 2],
 }
 
 /// A call that rings or stands.
@@ -37,6 +39,8 @@ pub(super) struct Call {
     pub(super) offers: VecDeque<Offered>,
     #[serde(skip)]
     pub(super) timer: Timer,
+    /// Who has said already how it was.
+    pub(super) reported: [bool; 2],
 }
 
 /// What ends a call that nobody answers, as long as it is there.
@@ -80,6 +84,8 @@ impl Calling {
         match &mut self.call {
             Some(call) if call.id == *id => Ok(Some(call)),
             _ if self.ended.contains(id) => Ok(None),
+            // Too early: the partner has yet to say that they have it, too.
+            _ if self.claims.iter().flatten().any(|claim| claim.call == *id) => Ok(None),
             _ => Err(unknown()),
         }
     }
@@ -94,10 +100,10 @@ impl Calling {
         }
     }
 
-    pub(super) fn take(&mut self) -> Option<CallId> {
-        let Call { id, .. } = self.call.take()?;
-        self.remember(id.clone());
-        Some(id)
+    pub(super) fn take(&mut self) -> Option<Call> {
+        let call = self.call.take()?;
+        self.remember(call.id.clone());
+        Some(call)
     }
 
     pub(super) fn remember(&mut self, id: CallId) {
@@ -109,6 +115,18 @@ impl Calling {
 }
 
 impl Call {
+    /// A ring of one side, or what becomes of it elsewhere.
+    pub(super) fn new(id: CallId, kind: CallKind, by: usize, relay: bool) -> Self {
+        let (offers, timer) = (VecDeque::new(), Timer::default());
+        Self { id, kind, by, relay, accepted: false, generation: 0, offers, timer, reported: [false; 2] }
+    }
+
+    /// Its media is set up anew: what is for the one before is late.
+    pub(super) fn begin_anew(&mut self) {
+        self.generation = self.generation.saturating_add(1);
+        self.offers.iter_mut().for_each(|offer| offer.replaced = true);
+    }
+
     /// An offer of this name. `None`: what is said of it is late.
     pub(super) fn offer(&mut self, id: &OfferId) -> Result<Option<&mut Offered>, Refusal> {
         let found = self.offers.iter_mut().find(|offer| offer.id == *id);
