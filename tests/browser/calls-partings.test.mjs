@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chromium } from "./support/browsers.mjs";
-import { Caller, call, gone, hangUp, meet } from "./support/calls.mjs";
+import { Caller, call, gone, hangUp, meet, spied } from "./support/calls.mjs";
+import { Person } from "./support/person.mjs";
 import { startServer } from "./support/server.mjs";
 
 const RING_MS = 3_000;
@@ -53,22 +54,6 @@ test("ways out of a call", async (t) => {
     await ben.person.seesNo("call-accept");
   });
 
-  await t.test("the other is busy", async () => {
-    await ring(ann, ben);
-    // The demo has one talk at a time; an app with several says this of the others.
-    await ben.page.evaluate(async () => {
-      const { Call } = await import("/sdk/calls/call.js");
-      const { decline } = Call.prototype;
-      Call.prototype.decline = function busy() {
-        Call.prototype.decline = decline;
-        decline.call(this, "busy");
-      };
-    });
-    await ben.person.clicks("call-decline");
-    await ann.person.reads(/is in another call\./u);
-    await over();
-  });
-
   for (const [first, second] of [both, [ben, ann]]) {
     await t.test(`${first === ann ? "the one who rang" : "the other"} hangs up`, async () => {
       await call(ann, ben, "video");
@@ -104,4 +89,39 @@ test("ways out of a call", async (t) => {
   });
 
   for (const { person } of both) assert.deepEqual(person.complaints, []);
+});
+
+test("who is in a call in one window is busy in another", async (t) => {
+  const server = await startServer(t, SETTINGS);
+  const browser = await chromium(t);
+  const kim = { username: "Kim", email: "kim@example.org", password: "a good long one" };
+  /** A window of Kim's. @param {"register" | "login"} how */
+  const opens = async (how) => {
+    const { opened: person, page } = await spied(browser, (one) => Person.arrive(one, server.url));
+    await person.clicks(how);
+    const { username, ...known } = kim;
+    for (const [field, value] of Object.entries(how === "login" ? known : { username, ...known })) await person.types(field, value);
+    await person.clicks("submit");
+    await person.sees("find");
+    return new Caller(page, person);
+  };
+  const [first, ann, ben] = await Promise.all([opens("register"), Caller.arrive(browser, server.url), Caller.arrive(browser, server.url)]);
+  const second = await opens("login");
+  await meet(first, ann);
+  await call(ann, first, "audio");
+  await meet(second, ben);
+
+  await ben.person.clicks("call-audio");
+  await ben.person.reads(/Kim is in another call\./u);
+  await gone(ben);
+  // Nobody was disturbed.
+  assert.equal(await second.person.count("call"), 0);
+  await first.hears({ video: false });
+
+  // The line is free again.
+  await hangUp(ann, first);
+  await call(ben, second, "audio");
+  await Promise.all([ben, second].map((caller) => caller.hears({ video: false })));
+  await hangUp(second, ben);
+  for (const { person } of [first, second, ann, ben]) assert.deepEqual(person.complaints, []);
 });

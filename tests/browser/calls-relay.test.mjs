@@ -12,12 +12,26 @@ import { startTurn } from "./support/turn.mjs";
 const RELAY = "127.0.0.2";
 /** What descriptions have in place of an address; browsers write their loopback as the origin (RFC 9429, section 5.2.1). */
 const NOBODY = ["0.0.0.0", "127.0.0.1", "::", "::1"];
+/** What the demo says where that is so. */
+const HIDDEN = "Relayed: your address is hidden";
 const STILL_MS = 1_000;
 /** From a path that broke for good to the first look for another. */
 const RESTARTED_WITHIN_MS = 5_000;
 /** And to pictures over that one. */
 const MENDED_WITHIN_MS = 20_000;
 const LIFE_S = 4;
+
+/** Whatever the SDK asks for, this browser has its way. @param {Caller} caller @param {"all" | "relay"} policy */
+async function forces({ page }, policy) {
+  await page.evaluate((iceTransportPolicy) => {
+    const Spied = window.RTCPeerConnection;
+    window.RTCPeerConnection = class extends Spied {
+      constructor(configuration) {
+        super({ ...configuration, iceTransportPolicy });
+      }
+    };
+  }, policy);
+}
 
 /** Nothing that reached the page tells where the other is. @param {Caller} caller */
 async function knowsNoAddress(caller) {
@@ -75,14 +89,16 @@ test("relayed by the server's rule", async (t) => {
     await turn.restart();
     await Promise.all(both.map((caller, index) => caller.leaves(before[index].pair.local.port)));
     await Promise.all(both.map((caller) => caller.hears({ within: MENDED_WITHIN_MS })));
+    const restarts = [];
     for (const [index, caller] of both.entries()) {
       const { states } = await caller.connection();
       const steps = states.slice(before[index].states.length).map(({ at, is }) => ({ is, after: Math.round(at - clocks[index]) }));
       const gap = await caller.page.evaluate((since) => window.spied.longestGap(since), clocks[index]);
       t.diagnostic(`${index ? "ben" : "ann"} was without a new picture for ${Math.round(gap)} ms; ${steps.map(({ is, after }) => `${is} after ${after} ms`).join(", ")}`);
-      const restart = steps.find(({ is }) => is === "restart");
-      assert.ok(restart && restart.after < RESTARTED_WITHIN_MS, JSON.stringify(steps));
+      restarts.push(...steps.filter(({ is }) => is === "restart").map(({ after }) => after));
     }
+    // Either side's is enough for both.
+    assert.ok(Math.min(...restarts) < RESTARTED_WITHIN_MS, `Restarts after ${restarts} ms`);
     const fresh = turn.sessions().users.filter((user) => !old.includes(user));
     assert.ok(fresh.length >= 2, `${turn.sessions().users}`);
     // What the connection began with would have been refused.
@@ -96,15 +112,8 @@ test("relayed by the server's rule", async (t) => {
 
   await t.test("a page that is tampered with tells no address either", async () => {
     await hangUp(ann, ben);
-    // Whatever the SDK asks for, this browser takes every way, and so knows and says its own addresses.
-    await ann.page.evaluate(() => {
-      const Spied = window.RTCPeerConnection;
-      window.RTCPeerConnection = class extends Spied {
-        constructor(configuration) {
-          super({ ...configuration, iceTransportPolicy: "all" });
-        }
-      };
-    });
+    // So it knows and says its own addresses.
+    await forces(ann, "all");
     await call(ann, ben, "video");
     await Promise.all(both.map((caller) => caller.hears()));
     const said = await ann.page.evaluate(() => window.spied.gathered());
@@ -134,6 +143,7 @@ test("relayed because one of them asks for it, Chromium and Firefox", async (t) 
     for (const caller of both) {
       await caller.goes("relay", "relay");
       await caller.person.seesData("call", "path", "relay");
+      await caller.person.sees("call-path", HIDDEN);
       await knowsNoAddress(caller);
     }
     await Promise.all([ann.person.isPictured("calls-relay-2-chromium"), ben.person.isPictured("calls-relay-2-firefox")]);
@@ -148,6 +158,20 @@ test("relayed because one of them asks for it, Chromium and Firefox", async (t) 
     assert.notEqual(pair.local.type, "relay");
     // Which is how it would look above, if an address had been told.
     await assert.rejects(knowsNoAddress(ben));
+    await hangUp(ann, ben);
+  });
+
+  await t.test("nobody asks, and one of them is relayed by themselves: the other is not told that their address is hidden", async () => {
+    await forces(ann, "relay");
+    await call(ben, ann, "audio");
+    await Promise.all(both.map((caller) => caller.hears({ video: false })));
+    // For it was told.
+    await assert.rejects(knowsNoAddress(ann));
+    for (const { person } of both) {
+      await person.seesData("call", "path", "relay");
+      assert.match(await person.text("call-path"), /^Relayed, but .*your address$/u);
+    }
+    await ben.person.isPictured("calls-relay-3-one-side");
     await hangUp(ann, ben);
   });
 

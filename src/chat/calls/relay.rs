@@ -42,7 +42,7 @@ pub(super) fn description(description: Description, relays: &Networks) -> Result
     Ok(Description { sdp, ..description })
 }
 
-/// What passes of a line. Names of attributes are known in any case and with any spaces: there are browsers that read them so.
+/// What passes of a line. Names of attributes are known in any case and with any spaces: Firefox reads them so.
 fn line<'a>(line: &'a str, relays: &Networks) -> Result<Option<Cow<'a, str>>, Refusal> {
     let Some((kind, rest)) = line.split_at_checked(2) else { return Ok(Some(line.into())) };
     Ok(Some(match kind {
@@ -59,7 +59,7 @@ fn line<'a>(line: &'a str, relays: &Networks) -> Result<Option<Cow<'a, str>>, Re
             }
             format!("m={}", words.join(" ")).into()
         }
-        "a=" => match rest.split(':').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "a=" => match attribute_name(rest).as_str() {
             "candidate" => return Ok(attribute(rest, relays)?.map(|attribute| format!("a={attribute}").into())),
             "remote-candidates" => return Ok(None),
             "rtcp" => "a=rtcp:9 IN IP4 0.0.0.0".into(),
@@ -67,6 +67,13 @@ fn line<'a>(line: &'a str, relays: &Networks) -> Result<Option<Cow<'a, str>>, Re
         },
         _ => line.into(),
     }))
+}
+
+/// An attribute's name by its letters and hyphens alone: there is nothing else in those that are looked for, and whatever
+/// else is seen there, a reader may pass over.
+fn attribute_name(rest: &str) -> String {
+    let name = rest.split(':').next().unwrap_or_default().chars();
+    name.filter(|c| c.is_ascii_alphabetic() || *c == '-').map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// What passes of a candidate-attribute.
@@ -190,6 +197,8 @@ mod tests {
             format!("a=Candidate:{host}"),
             format!("a= candidate:{host}"),
             format!("a=candidate :{host}"),
+            format!("a=\u{feff}candidate:{host}"),
+            format!("a=candi\u{200b}date:{host}"),
             format!("a=candidate: {host}"),
             format!("a=candidate:{} 1 udp 1 8.8.4.4 5 typ relay", host.replace(' ', "\u{a0}")),
             "a=RTCP:46155 IN IP4 198.51.100.4".to_owned(),

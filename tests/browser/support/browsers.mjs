@@ -16,9 +16,9 @@ const CHROMIUM_FLAGS = [
   // A microphone and a camera that are made up, and allowed.
   "--use-fake-device-for-media-stream",
   "--use-fake-ui-for-media-stream",
-  // Calls on a machine that has no network but itself.
-  "--allow-loopback-in-peer-connection",
 ];
+/** Calls on a machine that has no network but itself. */
+const LOOPBACK_FLAG = "--allow-loopback-in-peer-connection";
 
 /** The same for Firefox. It takes no relay on this machine for one, unless told, and it makes calls only where there is a default route. */
 const FIREFOX_SETTINGS = {
@@ -43,9 +43,12 @@ export async function firefox(t) {
   return closing(t, await puppeteer.launch({ browser: "firefox", ...how }));
 }
 
-/** @param {{ executablePath?: string, pipe?: boolean }} [how] `pipe`: where no port of the browser can be reached */
-export function launchChromium({ executablePath = CHROMIUM, pipe = false } = {}) {
-  return puppeteer.launch({ executablePath, pipe, headless: true, args: CHROMIUM_FLAGS });
+/**
+ * @param {{ executablePath?: string, pipe?: boolean, loopback?: boolean }} [how] `pipe`: where no port of the browser can
+ *   be reached; `loopback`: whether calls may go over that
+ */
+export function launchChromium({ executablePath = CHROMIUM, pipe = false, loopback = true } = {}) {
+  return puppeteer.launch({ executablePath, pipe, headless: true, args: loopback ? [...CHROMIUM_FLAGS, LOOPBACK_FLAG] : CHROMIUM_FLAGS });
 }
 
 /**

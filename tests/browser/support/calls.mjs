@@ -96,6 +96,14 @@ export class Caller {
     }, local, remote);
   }
 
+  /** Waits until media goes from this address, to the same. @param {string} address */
+  async goesOver(address) {
+    await this.#until(DEADLINE, `goes over ${address}`, (wanted) => {
+      const pair = window.spied.read().connections.findLast(({ state }) => state !== "closed")?.pair;
+      return pair?.local.address === wanted && pair.remote.address === wanted;
+    }, address);
+  }
+
   /**
    * Waits until media goes from another port than this: over a way that was found anew.
    * @param {number} port

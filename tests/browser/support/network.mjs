@@ -17,6 +17,9 @@ const root = process.getuid?.() === 0;
 /** Which packet filter a kernel has is only known by trying. */
 const FILTERS = ["iptables", "iptables-legacy"];
 const DROP = ["INPUT", "-p", "udp", "-j", "DROP"];
+/** What everyone inside has as their address, and gets in place of it. */
+const FIRST = "10.77.0.1";
+const SECOND = "10.78.0.1";
 /** Debian keeps these tools where only root looks. */
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
 
@@ -43,7 +46,7 @@ export async function network(t) {
   await inside("ip", "link", "set", "lo", "up");
   // With the loopback alone, browsers say that they are offline.
   await inside("ip", "link", "add", "one", "type", "veth", "peer", "name", "other");
-  await inside("ip", "address", "add", "10.77.0.1/24", "dev", "one");
+  await inside("ip", "address", "add", `${FIRST}/24`, "dev", "one");
   // An address of IPv6 is there a second or two later: to a browser that is another network, and it drops what it is loading.
   for (const end of ["one", "other"]) await inside("ip", "link", "set", end, "addrgenmode", "none", "up");
   const filter = await workingFilter(inside);
@@ -71,11 +74,21 @@ export async function network(t) {
       return server;
     },
 
-    /** Opens a Chromium inside, and steers it from outside through a pipe. */
-    async chromium() {
-      const browser = await launchChromium({ executablePath: wrapper, pipe: true });
+    /**
+     * Opens a Chromium inside, and steers it from outside through a pipe.
+     * @param {{ loopback?: boolean }} [how] `loopback`: whether calls may go over that
+     */
+    async chromium(how) {
+      const browser = await launchChromium({ ...how, executablePath: wrapper, pipe: true });
       undo.push(() => browser.close());
       return browser;
+    },
+
+    /** Takes the address away that all inside have, and gives them another, as a device does that changes networks. */
+    async changeAddress() {
+      await inside("ip", "address", "del", `${FIRST}/24`, "dev", "one");
+      await inside("ip", "address", "add", `${SECOND}/24`, "dev", "one");
+      return { from: FIRST, to: SECOND };
     },
 
     /** From now on every UDP packet is dropped, without a word to who sent it. */

@@ -17,7 +17,7 @@ export function spy() {
   window.RTCPeerConnection = class RTCPeerConnection extends Native {
     constructor(configuration, ...more) {
       super(configuration, ...more);
-      const note = { peer: this, configuration, began: { at: performance.now(), time: Date.now() }, states: [], restarts: 0, frames: 0, energy: 0, bytes: 0, framesSent: 0, pairs: [], pair: null };
+      const note = { peer: this, configuration, began: { at: performance.now(), time: Date.now() }, states: [], restarts: 0, frames: 0, energy: 0, bytes: 0, framesSent: 0, pairs: [], pair: null, remotes: [] };
       connections.push(note);
       const look = (kind) => () => note.states.push({ at: performance.now(), is: `${kind} ${kind === "ice" ? this.iceConnectionState : this.connectionState}` });
       this.addEventListener("iceconnectionstatechange", look("ice"));
@@ -47,10 +47,13 @@ export function spy() {
 
   /** What a device or a screen gave. */
   const tracks = [];
+  /** How often one was asked for. */
+  let asked = 0;
   for (const name of ["getUserMedia", "getDisplayMedia"]) {
     const get = navigator.mediaDevices?.[name];
     if (!get) continue;
     navigator.mediaDevices[name] = async (wanted) => {
+      asked += 1;
       const stream = await get.call(navigator.mediaDevices, wanted);
       tracks.push(...stream.getTracks());
       return stream;
@@ -63,6 +66,8 @@ export function spy() {
     return parse(text, ...more);
   };
 
+  const place = ({ candidateType, address, ip, port, relayProtocol, protocol, url }) => ({ type: candidateType, address: address ?? ip, port, protocol: relayProtocol ?? protocol, url });
+
   /** @param {any} note */
   async function measure(note) {
     const stats = await note.peer.getStats();
@@ -73,6 +78,11 @@ export function spy() {
         frames += one.framesDecoded ?? 0;
         energy += one.totalAudioEnergy ?? 0;
         bytes += one.bytesReceived ?? 0;
+      }
+      // Also those that were found by what came from them (prflx).
+      if (one.type === "remote-candidate") {
+        const { type, address } = place(one);
+        if (!note.remotes.includes(`${type} ${address}`)) note.remotes.push(`${type} ${address}`);
       }
       if (one.type === "outbound-rtp") sent += one.framesSent ?? 0;
       // Chromium names the pair in its transport, Firefox marks it.
@@ -86,7 +96,6 @@ export function spy() {
     });
     const [local, remote] = [stats.get(pair?.localCandidateId), stats.get(pair?.remoteCandidateId)];
     if (!local || !remote) return;
-    const place = ({ candidateType, address, ip, port, relayProtocol, protocol, url }) => ({ type: candidateType, address: address ?? ip, port, protocol: relayProtocol ?? protocol, url });
     note.pair = { local: place(local), remote: place(remote) };
     const types = `${local.candidateType} ${remote.candidateType}`;
     if (note.pairs.at(-1) !== types) note.pairs.push(types);
@@ -108,7 +117,7 @@ export function spy() {
     read: () => {
       const sum = (name) => connections.reduce((total, note) => total + note[name], 0);
       return {
-        now: performance.now(),
+        now: performance.now(), asked,
         frames: sum("frames"), energy: sum("energy"), bytes: sum("bytes"), framesSent: sum("framesSent"), restarts: sum("restarts"),
         connections: connections.map(({ peer, configuration, ...note }) => ({
           ...note, state: peer.connectionState, policy: configuration?.iceTransportPolicy ?? "all", usernames: (configuration?.iceServers ?? []).map(({ username }) => username),
