@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { mirrored, nearest, towards } from "../../web-demo/app/call-corner.js";
 import { CallHistory } from "../../web-demo/app/call-history.js";
-import { PATHS, QUALITY, afterCall, callClock, callLength, callLine, callProblem, callStatus } from "../../web-demo/app/call-words.js";
+import { QUALITY, afterCall, callClock, callLength, callLine, callPath, callProblem, callStatus } from "../../web-demo/app/call-words.js";
+import { byItself } from "../../web-demo/app/calls.js";
 
 /** What keeps a call from coming about, or ends it, with a sentence of its own. */
 const CODES = [
@@ -62,11 +63,29 @@ test("lengths are short, and a clock goes on past the hour", () => {
 });
 
 test("how a call stands is told in each state but while they talk", () => {
-  for (const state of ["asking", "ringing-out", "ringing-in", "connecting", "reconnecting", "interrupted"]) assert.ok(callStatus(state, "video"), state);
+  for (const state of ["asking", "ringing-out", "ringing-in", "connecting", "reconnecting", "interrupted", "waiting"]) assert.ok(callStatus(state, "video"), state);
   assert.equal(callStatus("connected", "video"), "");
   assert.notEqual(callStatus("ringing-in", "video"), callStatus("ringing-in", "audio"));
-  assert.equal(PATHS.relay, "Relayed: your address is hidden");
+  assert.notEqual(callStatus("waiting", "video"), callStatus("interrupted", "video"));
   assert.equal(QUALITY.good, undefined);
+});
+
+test("an address is called hidden only where it was never told", () => {
+  assert.match(callPath("relay", true), /^Relayed: your address is hidden$/u);
+  for (const said of [callPath("relay", false), callPath("direct", false), callPath("direct", true)]) {
+    assert.doesNotMatch(said, /hidden/u);
+    assert.match(said, /address/u);
+  }
+  assert.match(callPath("relay", false), /^Relayed, but the other side may have seen your address$/u);
+  assert.match(callPath("direct", false), /^Direct/u);
+});
+
+test("a call goes on by itself only on a page that was in it, and with no more than was on", () => {
+  const before = (/** @type {object} */ more) => ({ id: "one", muted: false, cameraOff: false, shown: false, ...more });
+  for (const kind of KINDS) assert.equal(byItself(kind, null), null);
+  assert.deepEqual(byItself("video", before({})), ["microphone", "camera"]);
+  assert.deepEqual(byItself("video", before({ cameraOff: true })), ["microphone"]);
+  assert.deepEqual(byItself("audio", before({})), ["microphone"]);
 });
 
 test("the small picture goes into the corner that is nearest, and where an arrow points", () => {

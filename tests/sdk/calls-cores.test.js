@@ -124,7 +124,7 @@ test("candidates go out in batches, each with the offer they belong to, and not 
   outgoing.add(null);
   outgoing.release("b");
   outgoing.add(line(6));
-  outgoing.stop();
+  outgoing.drop();
   mock.timers.tick(1000);
   assert.deepEqual(said, [["a", "1,2", false], ["a", "3", true], ["a", "4", false], ["b", "5", true]]);
 });

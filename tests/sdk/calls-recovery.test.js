@@ -1,9 +1,8 @@
-/** A call outlives what carries its signals: links, nodes and pages; and its own way is looked for anew. */
+/** A call outlives what carries its signals: links and pages; and its own way is looked for anew. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { TabStorage, collect } from "./support/clients.js";
-import { callers, course, flows, listen } from "./support/callers.js";
+import { callers, course, flows, reload } from "./support/callers.js";
 import { openPage } from "./support/world.js";
 
 const offers = (server, from = 0) => server.heard.slice(from).filter(({ event }) => event === "webrtc:offer");
@@ -142,77 +141,13 @@ test("media that falls silent is looked after before the browser calls it lost, 
   assert.equal(call.state, "connected");
 });
 
-test("a node is lost in the middle of a call: it is joined again, and media never stops", async (t) => {
-  const { world, connect, ann, ben, server, said, air } = await callers(t);
-  const [call, theirs] = await connect();
-  const [mine, other] = [course(call), course(theirs)];
-  const from = server.heard.length;
-  server.loseNode();
-  for (const person of [ann, ben]) await world.see("resumed", () => person.said("resumed").length === 1, 8000);
-  await world.pass(1000);
-  assert.deepEqual([said("ann", from), said("ben", from)], [["call:join"], ["call:join"]]);
-  const { data } = server.heard.slice(from).find(({ event }) => event === "call:join");
-  assert.deepEqual(data, { call: call.id, type: "video" });
-  assert.deepEqual([mine.states, other.states, air.made.length], [[], [], 2]);
-  theirs.end();
-  await world.see("the end", () => call.state === "ended");
-});
-
-test("a node is lost while it rings: it rings again, and is told once", async (t) => {
-  const { world, ann, ben, server } = await callers(t);
-  const call = await world.until(ann.talk.call());
-  await world.see("the ring", () => ben.calls.length === 1);
-  server.loseNode();
-  for (const person of [ann, ben]) await world.see("resumed", () => person.said("resumed").length === 1, 8000);
-  await world.pass(1000);
-  assert.equal(ben.calls.length, 1);
-  await world.until(ben.calls[0].accept());
-  await flows(world, call, ben.calls[0]);
-});
-
-for (const lost of ["call:accept", "webrtc:offer", "webrtc:answer"]) {
-  test(`a node is lost with ${lost}`, async (t) => {
-    const { world, ann, ben, server } = await callers(t);
-    const call = await world.until(ann.talk.call());
-    await world.see("the ring", () => ben.calls.length === 1);
-    server.instead[lost] = () => {};
-    await world.until(ben.calls[0].accept());
-    await world.see("it gone", () => server.heard.some(({ event }) => event === lost));
-    await world.pass(100);
-    server.instead = {};
-    server.loseNode();
-    const took = await world.see("media", () => call.state === "connected" && ben.calls[0].state === "connected");
-    assert.ok(took <= 6000, `${took} ms`);
-  });
-}
-
-test("a node is lost with the word that it is over", async (t) => {
-  const { world, connect, server } = await callers(t);
-  const [call, theirs] = await connect();
-  // The link is dead before anyone knows.
-  server.of("ben").socket = null;
-  theirs.end();
-  await world.pass(100);
-  server.loseNode();
-  await world.see("the end", () => call.state === "ended");
-  assert.equal(server.calls.live.size, 0);
-});
-
 test("a reload in the middle of a call: it is told, and both set it up anew", async (t) => {
   const { world, connect, ann, server, air } = await callers(t);
   const [call, theirs] = await connect();
   const other = course(theirs);
-  const storage = new TabStorage();
-  storage.items = new Map(ann.storage.items);
   const before = air.of(call);
   ann.client.cutLink();
-  for (const path of [ann.network.udp, ann.network.tcp]) path.block();
-  const again = world.person("ann", { storage });
-  again.client.addEventListener("matched", ({ detail }) => {
-    again.talk = detail.conversation;
-    listen(again);
-  });
-  await world.until(again.client.connect());
+  const again = await reload(world, ann, "ann");
   assert.deepEqual(again.calls.map(({ id, state, direction, kind }) => [id, state, direction, kind]), [[call.id, "interrupted", "outgoing", "video"]]);
   const [rejoined] = again.calls;
   assert.equal(again.talk.currentCall, rejoined);
@@ -234,23 +169,11 @@ test("a reload in the middle of a call: it is told, and both set it up anew", as
 
 test("a reload while it rings, on either side", async (t) => {
   const { world, ann, ben, server } = await callers(t);
-  const reload = async (person, name) => {
-    const storage = new TabStorage();
-    storage.items = new Map(person.storage.items);
-    for (const path of [person.network.udp, person.network.tcp]) path.block();
-    const again = world.person(name, { storage });
-    again.client.addEventListener("matched", ({ detail }) => {
-      again.talk = detail.conversation;
-      listen(again);
-    });
-    await world.until(again.client.connect());
-    return again;
-  };
   const call = await world.until(ann.talk.call());
   await world.see("the ring", () => ben.calls.length === 1);
-  const benAgain = await reload(ben, "ben");
+  const benAgain = await reload(world, ben, "ben");
   assert.deepEqual(benAgain.calls.map(({ id, state, direction }) => [id, state, direction]), [[call.id, "ringing", "incoming"]]);
-  const annAgain = await reload(ann, "ann");
+  const annAgain = await reload(world, ann, "ann");
   const [mine] = annAgain.calls;
   assert.deepEqual([mine.state, mine.direction], ["ringing", "outgoing"]);
   await world.until(benAgain.calls[0].accept());
@@ -258,36 +181,4 @@ test("a reload while it rings, on either side", async (t) => {
   await world.until(mine.accept());
   await flows(world, mine, benAgain.calls[0]);
   assert.equal(server.calls.live.size, 1);
-});
-
-test("a page that was reloaded as its node was lost finds the call by the partner's offer", async (t) => {
-  const { world, connect, ann, server, air } = await callers(t);
-  const [call, theirs] = await connect();
-  const storage = new TabStorage();
-  storage.items = new Map(ann.storage.items);
-  server.loseNode();
-  for (const path of [ann.network.udp, ann.network.tcp]) path.block();
-  air.of(call).close();
-  air.of(theirs).becomes("failed");
-  const again = world.person("ann", { storage });
-  again.client.addEventListener("matched", ({ detail }) => {
-    again.talk = detail.conversation;
-    listen(again);
-  });
-  await world.until(again.client.connect());
-  await world.see("it told", () => again.calls.length === 1, 15_000);
-  assert.deepEqual([again.calls[0].id, again.calls[0].state], [call.id, "interrupted"]);
-  await world.until(again.calls[0].accept());
-  await flows(world, again.calls[0], theirs);
-});
-
-test("a call that the service does not know any more is over", async (t) => {
-  const { world, connect, ann, server } = await callers(t);
-  const [call] = await connect();
-  const { ended } = course(call);
-  const errors = collect(ann.client, "error");
-  server.instead["call:join"] = (session, { call: id }) => server.tell(session, "error", { code: "call-unknown", message: "?", event: "call:join", id });
-  server.loseNode();
-  await world.see("the end", () => ended.length === 1, 10_000);
-  assert.deepEqual([ended[0].reason, errors], ["lost", []]);
 });

@@ -14,7 +14,7 @@ import { problemOf } from "./words.js";
  * @param {HTMLElement} options.frame what fills the screen
  * @param {HTMLVideoElement} options.remote
  * @param {() => void} options.end
- * @param {(caught: unknown) => void} options.failed
+ * @param {(caught: unknown, of?: import("./call-words.js").CallKind) => void} options.failed
  */
 export function callBar({ call, frame, remote, end, failed }) {
   const devices = deviceMenu({ call, speaker: remote, failed });
@@ -86,8 +86,7 @@ export function callBar({ call, frame, remote, end, failed }) {
 
   function toggleMute() {
     const now = call();
-    now?.mute(!now.muted);
-    mark();
+    return now && attempt(mute, () => now.mute(!now.muted), { of: "audio" });
   }
 
   function toggleCamera() {
@@ -97,7 +96,7 @@ export function callBar({ call, frame, remote, end, failed }) {
 
   function toggleScreen() {
     const now = call();
-    return now && attempt(screen, () => now.screen(!now.sharing), "screen-denied");
+    return now && attempt(screen, () => now.screen(!now.sharing), { denied: "screen-denied" });
   }
 
   function togglePip() {
@@ -111,16 +110,18 @@ export function callBar({ call, frame, remote, end, failed }) {
   /**
    * @param {HTMLButtonElement} button busy meanwhile
    * @param {() => unknown} deed
-   * @param {string} [denied] what it means that it may not be: of a screen it is most often a change of mind
+   * @param {object} [means]
+   * @param {import("./call-words.js").CallKind} [means.of] what it is about, if not all of the call
+   * @param {string} [means.denied] what it means that it may not be: of a screen it is most often a change of mind
    */
-  async function attempt(button, deed, denied = "media-denied") {
+  async function attempt(button, deed, { of, denied = "media-denied" } = {}) {
     if (button.ariaBusy) return;
     button.ariaBusy = "true";
     try {
       await deed();
     } catch (caught) {
       const problem = problemOf(caught);
-      failed(problem.code === "media-denied" ? { ...problem, code: denied } : problem);
+      failed(problem.code === "media-denied" ? { ...problem, code: denied } : problem, of);
     }
     button.ariaBusy = null;
     devices.changed();

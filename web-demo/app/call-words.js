@@ -124,11 +124,16 @@ export const RELAYING = {
   never: "In a call the two of you are connected directly, and each can learn the other’s network address.",
 };
 
-/** What each end knows of the other's address. @type {Record<"direct" | "relay", string>} */
-export const PATHS = {
-  relay: "Relayed: your address is hidden",
-  direct: "Direct: your address can be seen by the other side",
-};
+/**
+ * What the other end can know of one's address. Which way media goes does not say it: where the call is not relayed by its
+ * rule, addresses were told before a way was found.
+ * @param {"direct" | "relay"} path
+ * @param {boolean} hidden whether the call was relayed by its rule from its beginning
+ */
+export function callPath(path, hidden) {
+  if (path === "direct") return "Direct: your address can be seen by the other side";
+  return hidden ? "Relayed: your address is hidden" : "Relayed, but the other side may have seen your address";
+}
 
 /** What is said of a weak line. @type {Record<string, string>} */
 export const QUALITY = {
@@ -150,6 +155,7 @@ export function callStatus(state, kind) {
     connecting: "Connecting…",
     reconnecting: "Connecting again…",
     interrupted: "Your call goes on. Rejoin?",
+    waiting: "is in a call with you. Join?",
   };
   return said[state] ?? "";
 }

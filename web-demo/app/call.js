@@ -2,7 +2,7 @@
 
 import { callBar } from "./call-bar.js";
 import { callStage } from "./call-stage.js";
-import { PATHS, QUALITY, afterCall, callClock, callProblem, callStatus } from "./call-words.js";
+import { QUALITY, afterCall, callClock, callPath, callProblem, callStatus } from "./call-words.js";
 import { h, icon, write } from "./dom.js";
 import { problemOf } from "./words.js";
 
@@ -35,6 +35,10 @@ export function callPanel({ partner, kind, relay, end, answer, decline, again, c
   let still = 0;
   /** The browser asks the person, or else it would have answered. */
   let slow = false;
+  /** Whether this page was in the call before it was interrupted. */
+  let known = false;
+  /** Whether addresses were told at any time of it. */
+  let shown = false;
   const off = new AbortController();
 
   const status = h("span", { class: "call-status", role: "status" });
@@ -79,9 +83,15 @@ export function callPanel({ partner, kind, relay, end, answer, decline, again, c
     answering,
     failed,
 
-    /** The call is there. @param {Call} now */
-    take(now) {
+    /**
+     * The call is there.
+     * @param {Call} now
+     * @param {import("./store.js").CallChoice | null} before this page was in it
+     */
+    take(now, before) {
       call = now;
+      known = before !== null;
+      shown = before?.shown ?? false;
       const until = { signal: off.signal };
       for (const type of /** @type {const} */ (["state", "path", "local", "remote"])) now.addEventListener(type, show, until);
       now.addEventListener("remote", watch, until);
@@ -139,24 +149,28 @@ export function callPanel({ partner, kind, relay, end, answer, decline, again, c
     const held = element.contains(document.activeElement);
     const [theirs, mine] = [call?.remote ?? null, call?.local ?? null];
     const comes = hasPicture(theirs) && still < STILL && (talking() || state === "connecting");
-    const shown = state !== "ended" && call !== null && hasPicture(mine) && (!call.cameraOff || call.sharing);
-    stage.show({ theirs: talking() || state === "connecting" ? theirs : null, mine, seen: comes, shown, sharing: call?.sharing ?? false });
+    const goes = state !== "ended" && call !== null && hasPicture(mine) && (!call.cameraOff || call.sharing);
+    stage.show({ theirs: talking() || state === "connecting" ? theirs : null, mine, seen: comes, shown: goes, sharing: call?.sharing ?? false });
     element.dataset.state = state;
     // Once there is a picture the room for it stays: nothing jumps when a camera goes off.
-    if (comes || shown) element.dataset.picture = "true";
+    if (comes || goes) element.dataset.picture = "true";
     if (state === "interrupted") answering(false);
     const asked = state === "ringing-in" || state === "interrupted";
     answers.hidden = !asked;
     after.hidden = state !== "ended";
-    label(accept, kind === "video" ? "camera" : "phone", state === "interrupted" ? "Rejoin" : "Answer");
+    label(accept, kind === "video" ? "camera" : "phone", state !== "interrupted" ? "Answer" : known ? "Rejoin" : "Join");
     label(refuse, "phone", state === "interrupted" ? "Leave the call" : "Decline");
     voice.hidden = kind !== "video";
     stage.level.toggleAttribute("hidden", !talking());
-    if (state !== "ended") write(status, callStatus(state === "asking" && !slow ? "ringing-out" : state, kind));
+    const stands = state === "asking" && !slow ? "ringing-out" : state === "interrupted" && !known ? "waiting" : state;
+    if (state !== "ended") write(status, callStatus(stands, kind));
+    shown ||= call !== null && !call.relay && (talking() || state === "connecting");
     const way = talking() ? (call?.path ?? null) : null;
-    write(path, way ? PATHS[way] : "");
+    const hidden = !shown && (call?.relay ?? false);
+    write(path, way ? callPath(way, hidden) : "");
     if (way) element.dataset.path = way;
     else delete element.dataset.path;
+    element.dataset.hidden = String(way !== null && hidden);
     bar.show(state);
     bar.changed();
     tick();
@@ -205,9 +219,15 @@ export function callPanel({ partner, kind, relay, end, answer, decline, again, c
     if (since !== null && talking()) write(time, callClock(performance.now() - since));
   }
 
-  /** Something did not work, and the call goes on. @param {unknown} caught */
-  function failed(caught) {
-    tell(callProblem(problemOf(caught), partner.username, kind));
+  /**
+   * Something did not work, and the call goes on.
+   * @param {unknown} caught
+   * @param {CallKind} [of] what it was about
+   */
+  function failed(caught, of = kind) {
+    const problem = problemOf(caught);
+    // Over meanwhile: that is told by itself.
+    if (problem.code !== "call-ended") tell(callProblem(problem, partner.username, of));
   }
 
   /** @param {string} words */

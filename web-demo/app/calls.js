@@ -108,14 +108,14 @@ export function calls({ conversation, relaying, log, busy, focus, ringing, clear
   }
 
   /**
-   * After a reload: at once where the browser asks nothing.
+   * After a reload: at once where the browser asks nothing, and nobody is to be asked.
    * @param {NonNullable<typeof open>} mine
    * @param {Call} call
    */
   async function rejoin(mine, call) {
-    const video = call.kind === "video" && !loadCall(call.id)?.cameraOff;
-    const granted = await allowed(video ? ["microphone", "camera"] : ["microphone"]);
-    if (granted && open === mine && call.state === "interrupted") answer(video);
+    const devices = byItself(call.kind, loadCall(call.id));
+    const granted = devices !== null && (await allowed(devices));
+    if (granted && open === mine && call.state === "interrupted") answer(devices.includes("camera"));
   }
 
   /** @param {boolean} video */
@@ -126,8 +126,8 @@ export function calls({ conversation, relaying, log, busy, focus, ringing, clear
     mine.panel.answering(true);
     const before = loadCall(mine.call.id);
     try {
-      await mine.call.accept({ audio: true, video, relay: choice.checked });
       if (before?.muted) await mine.call.mute(true);
+      await mine.call.accept({ audio: true, video, relay: choice.checked });
     } catch (caught) {
       if (open !== mine || mine.call.state === "ended") return;
       mine.panel.answering(false);
@@ -153,14 +153,19 @@ export function calls({ conversation, relaying, log, busy, focus, ringing, clear
    */
   function take(mine, call) {
     mine.call = call;
-    mine.panel.take(call);
+    mine.panel.take(call, loadCall(call.id));
     const until = { signal: mine.off.signal };
     call.addEventListener("state", () => {
       if (call.state !== "ringing") quiet();
       fix(call);
       if (call.state === "interrupted") rejoin(mine, call);
     }, until);
-    const keep = () => call.local && saveCall({ id: call.id, muted: call.muted, cameraOff: call.cameraOff });
+    const keep = () => {
+      // Who rings is in no call yet.
+      if (!call.local || call.state === "ringing" || call.state === "ended") return;
+      const { id, muted, cameraOff } = call;
+      saveCall({ id, muted, cameraOff, shown: !call.relay || (loadCall(id)?.shown ?? false) });
+    };
     for (const type of /** @type {const} */ (["state", "local"])) call.addEventListener(type, keep, until);
     call.addEventListener("ended", ({ detail }) => ended(mine, detail), until);
     fix(call);
@@ -274,6 +279,17 @@ export function calls({ conversation, relaying, log, busy, focus, ringing, clear
   function button(kind, picture, text) {
     return h("button", { class: "call-begin", type: "button", "data-testid": `call-${kind}`, "aria-label": callName(kind), onclick: () => call(kind) }, icon(picture), h("span", { class: "call-begin-words" }, text));
   }
+}
+
+/**
+ * What a call that was interrupted goes on with by itself; `null`: the person is asked. Nobody is heard or seen by the word
+ * of others: this page was in that very call before.
+ * @param {CallKind} kind
+ * @param {import("./store.js").CallChoice | null} before
+ */
+export function byItself(kind, before) {
+  if (!before) return null;
+  return kind === "video" && !before.cameraOff ? ["microphone", "camera"] : ["microphone"];
 }
 
 /** Whether the browser will not ask. @param {string[]} names */

@@ -6,7 +6,7 @@
 /**
  * @typedef {{ token: string, user: { id: string, username: string, email?: string, guest?: boolean } }} Login
  * @typedef {{ interests: string[], languages: string[] }} Choice
- * @typedef {{ id: string, muted: boolean, cameraOff: boolean }} CallChoice
+ * @typedef {{ id: string, muted: boolean, cameraOff: boolean, shown: boolean }} CallChoice `shown`: addresses were told in it
  */
 
 const LOGIN = "duologue.login";
@@ -55,13 +55,13 @@ export function saveRelay(on) {
 }
 
 /**
- * What was off in a call before a reload: it must not be on after it.
+ * What was off in a call that this page was in before a reload: it must not be on after it. `null`: it was not in it.
  * @param {string} id
  * @returns {CallChoice | null}
  */
 export function loadCall(id) {
   const kept = read(() => sessionStorage, CALL);
-  return kept?.id === id ? { id, muted: kept.muted === true, cameraOff: kept.cameraOff === true } : null;
+  return kept?.id === id ? { id, muted: kept.muted === true, cameraOff: kept.cameraOff === true, shown: kept.shown === true } : null;
 }
 
 /** @param {CallChoice | null} choice null: there is no call any more */

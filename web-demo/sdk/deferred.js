@@ -19,3 +19,20 @@ export class Deferred {
     this.promise.catch(() => {});
   }
 }
+
+/**
+ * The same, unless the signal is aborted before: then it rejects with the signal's reason.
+ * @template T
+ * @param {AbortSignal | undefined} signal
+ * @param {Promise<T>} promise
+ * @returns {Promise<T>}
+ */
+export function unlessAborted(signal, promise) {
+  if (!signal) return promise;
+  /** @type {Deferred<never>} */
+  const aborted = new Deferred();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", abort);
+  if (signal.aborted) abort();
+  return Promise.race([aborted.promise, promise]).finally(() => signal.removeEventListener("abort", abort));
+}

@@ -1,6 +1,6 @@
 /** Ann and Ben in a world where they can call each other. */
 
-import { collect } from "./clients.js";
+import { TabStorage, collect } from "./clients.js";
 import { openMedia } from "./media.js";
 import { World } from "./world.js";
 
@@ -23,6 +23,20 @@ export async function callers(t, options = {}) {
   const said = (name, from = 0) =>
     world.server.heard.slice(from).filter(({ user, event }) => user === name && /^(?:call|webrtc|ice):/u.test(event)).map(({ event }) => event);
   return { ...media, world, ann, ben, connect, said, server: world.server };
+}
+
+/** Someone's page is reloaded: they are there again with what their tab has kept. */
+export async function reload(world, person, name) {
+  const storage = new TabStorage();
+  storage.items = new Map(person.storage.items);
+  for (const path of [person.network.udp, person.network.tcp]) path.block();
+  const again = world.person(name, { storage });
+  again.client.addEventListener("matched", ({ detail }) => {
+    again.talk = detail.conversation;
+    listen(again);
+  });
+  await world.until(again.client.connect());
+  return again;
 }
 
 /** Collects the calls that come to someone. */

@@ -6,6 +6,10 @@ export class FakeCalls {
   relays = true;
   /** The call of each conversation. */
   live = new Map();
+  /** Calls of lost nodes that one side says it is in, and the other has not yet; of each conversation. */
+  #claims = new Map();
+  /** Whether a node was lost. */
+  #lost = false;
   #ended = new Set();
   #server;
 
@@ -26,14 +30,31 @@ export class FakeCalls {
     this.live.delete(session.conversation);
   }
 
+  /** The node of all of them is lost. */
+  lose() {
+    this.live.clear();
+    this.#claims.clear();
+    this.#lost = true;
+  }
+
   hear(session, event, data) {
-    if (!session.partner) return this.#refuse(session, "no-conversation", event, data.call);
+    const { conversation, partner } = session;
+    if (!partner) return this.#refuse(session, "no-conversation", event, data.call);
     if (event === "call:report") return undefined;
     if (event === "call:ring") return this.#ring(session, data);
-    if (event === "call:join" && !this.live.has(session.conversation) && !this.#ended.has(data.call)) this.#recreate(session, data);
-    const call = this.live.get(session.conversation);
-    if (call?.id !== data.call) return this.#ended.has(data.call) ? undefined : this.#refuse(session, "call-unknown", event, data.call);
-    return this[event](session, data, call);
+    const claimed = this.#claims.get(conversation);
+    if (this.#lost && !this.live.has(conversation)) {
+      if (event === "call:join") return this.#claim(session, data);
+      if (event === "call:end") {
+        this.#ended.add(data.call);
+        if (claimed?.data.call === data.call && claimed.session === partner) this.#server.tell(partner, "call:ended", { call: data.call, reason: "hung-up" });
+        return undefined;
+      }
+    }
+    const call = this.live.get(conversation);
+    if (call?.id === data.call) return this[event](session, data, call);
+    const late = this.#ended.has(data.call) || claimed?.data.call === data.call;
+    return late ? undefined : this.#refuse(session, "call-unknown", event, data.call);
   }
 
   "call:accept"(session, data, call) {
@@ -48,13 +69,15 @@ export class FakeCalls {
     this.#end(session, call, call.accepted ? reason : "cancelled");
   }
 
-  "call:join"(session, { fresh, generation = 0, relay }, call) {
+  "call:join"(session, { fresh, relay }, call) {
+    if (!call.accepted) return this.#refuse(session, "call-unknown", "call:join", call.id);
+    const before = call.relay;
     call.relay ||= relay === true;
-    call.generation = Math.max(call.generation, generation);
-    if (!fresh) return;
-    call.generation += 1;
-    call.offers.clear();
-    for (const one of [session, session.partner]) this.#server.tell(one, "call:join", { call: call.id, generation: call.generation });
+    if (fresh) {
+      call.generation += 1;
+      call.offers.clear();
+    }
+    if (fresh || call.relay !== before) this.#joined(session, call);
   }
 
   "webrtc:offer"(session, data, call) {
@@ -93,6 +116,7 @@ export class FakeCalls {
     }
     if (standing?.id === id && !standing.accepted) return;
     if (standing) return this.#refuse(session, "call-exists", "call:ring", id);
+    this.#claims.delete(conversation);
     const call = { id, kind, by: session.user.username, relay, accepted: false, generation: 0, offers: new Map() };
     this.live.set(conversation, call);
     this.#server.tell(partner, "call:ring", { call: id, type: kind, relay, ringMs: this.ringMs });
@@ -111,8 +135,22 @@ export class FakeCalls {
     this.#server.tell(session, "call:accept", { call: call.id, relay: call.relay, instead });
   }
 
-  #recreate(session, { call: id, type: kind, relay = false, generation = 0 }) {
-    this.live.set(session.conversation, { id, kind, by: session.user.username, relay, accepted: true, generation, offers: new Map() });
+  /** One who says to be in a call is believed once the other says so, too. */
+  #claim(session, data) {
+    const { conversation, partner } = session;
+    if (this.#ended.has(data.call)) return this.#server.tell(session, "call:ended", { call: data.call, reason: "hung-up" });
+    const theirs = this.#claims.get(conversation);
+    if (theirs?.session !== partner || theirs.data.call !== data.call) return void this.#claims.set(conversation, { session, data });
+    this.#claims.delete(conversation);
+    const generation = Math.max(data.generation ?? 0, theirs.data.generation ?? 0);
+    const relay = Boolean(data.relay || theirs.data.relay);
+    const call = { id: data.call, kind: data.type, by: partner.user.username, relay, accepted: true, generation, offers: new Map() };
+    this.live.set(conversation, call);
+    this.#joined(session, call);
+  }
+
+  #joined(session, { id: call, generation, relay }) {
+    for (const one of [session, session.partner]) this.#server.tell(one, "call:join", { call, generation, relay });
   }
 
   #end(session, call, reason) {

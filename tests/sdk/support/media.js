@@ -163,8 +163,13 @@ function fakePeerConnection(air) {
       this.#ask();
     }
 
-    setLocalDescription() {
+    setLocalDescription(description) {
       return this.#alone(async () => {
+        if (description?.type === "rollback") {
+          if (this.signalingState !== "have-local-offer") throw new DOMException("There is no offer.", "InvalidStateError");
+          this.#rollback();
+          return this.#ask();
+        }
         const type = this.signalingState === "have-remote-offer" ? "answer" : "offer";
         if (this.#ufrag === null || this.#restarts || this.#fresh) this.#ufrag = `u${(count += 1)}`;
         this.#fresh = this.#restarts = false;
@@ -325,8 +330,9 @@ export class FakeDevices extends EventTarget {
   tracks = [];
   /** What asking fails with, by its name. */
   refusal = null;
-  /** Asking takes this long. */
+  /** Asking takes this long, and choosing a screen. */
   asksMs = 0;
+  picksMs = 0;
   asked = [];
 
   async getUserMedia(constraints) {
@@ -336,6 +342,7 @@ export class FakeDevices extends EventTarget {
   }
 
   async getDisplayMedia() {
+    if (this.picksMs > 0) await new Promise((resolve) => setTimeout(resolve, this.picksMs));
     return this.#give(["video"], "screen");
   }
 

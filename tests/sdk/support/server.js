@@ -87,7 +87,7 @@ export class FakeServer {
     this.sessions.clear();
     this.#queue = [];
     this.transfers.live.clear();
-    this.calls.live.clear();
+    this.calls.lose();
   }
 
   /** A new session in place of one whose node was lost, in its conversation; the first who comes makes it for both. */

@@ -35,10 +35,45 @@ export function bared(event, data) {
   return candidates.map((candidate) => ["webrtc:ice-candidate", { candidate }]);
 }
 
+/** So much is kept until a call is accepted: an offer and its candidates. */
+const MOST_EARLY = 51;
+
+/** The partner's side of a bare call: which connection of theirs it is with, and what came before it was accepted. */
+export class Early {
+  /** @type {[event: string, data: any][]} */
+  #signals = [];
+  /** @type {string | null} */
+  #session = null;
+
+  /**
+   * Whether a signal is of the connection that the call is with, which the first offer says.
+   * @param {string} event
+   * @param {any} data
+   */
+  fits(event, data) {
+    if (event !== "webrtc:offer") return true;
+    const session = sessionOf(data.offer);
+    this.#session ??= session;
+    return this.#session === session;
+  }
+
+  /** @param {[event: string, data: any]} signal */
+  keep(signal) {
+    // Its last offer counts.
+    if (signal[0] === "webrtc:offer") this.#signals = [];
+    if (this.#signals.length < MOST_EARLY) this.#signals.push(signal);
+  }
+
+  /** All that was kept. */
+  drain() {
+    return this.#signals.splice(0);
+  }
+}
+
 /**
  * Which connection an offer is of: the origin of its description names it (RFC 8866, section 5.2).
  * @param {RTCSessionDescriptionInit} offer
  */
-export function sessionOf({ sdp = "" }) {
+function sessionOf({ sdp = "" }) {
   return /^o=\S+ (\S+)/mu.exec(sdp)?.[1] ?? "";
 }

@@ -42,7 +42,7 @@ import { list } from "./media.js";
  * @property {number} [ringMs]
  */
 
-/** @typedef {import("./media.js").Wanted & { relay?: boolean }} CallOptions */
+/** @typedef {import("./media.js").Wanted & { relay?: boolean, signal?: AbortSignal }} CallOptions */
 
 /** @extends {Emitter<CallEvents>} */
 export class Call extends Emitter {
@@ -133,12 +133,13 @@ export class Call extends Emitter {
 
   /**
    * Takes an incoming call, or goes on with one that was interrupted. Without audio and video one only listens and
-   * looks. Rejects where the devices cannot be had; it waits on then, and may be accepted with less.
+   * looks. Rejects where the devices cannot be had, or with the reason of `signal` if that is aborted before they
+   * are there; it waits on then, and may be accepted with less.
    * @param {CallOptions} [options]
    * @returns {Promise<void>}
    */
-  accept({ audio = true, video = this.kind === "video", relay = false } = {}) {
-    return this.#work.accept({ audio, video }, relay);
+  accept({ audio = true, video = this.kind === "video", relay = false, signal } = {}) {
+    return this.#work.accept({ audio, video }, relay, signal);
   }
 
   /**
@@ -160,16 +161,16 @@ export class Call extends Emitter {
    * @param {boolean} on whether nothing is heard of this side. Where there is no microphone, `false` asks for one
    * @returns {Promise<void>}
    */
-  async mute(on) {
-    await this.#work.line.media?.mute(on);
+  mute(on) {
+    return this.#work.give((line) => line.mute(on));
   }
 
   /**
    * @param {boolean} on whether this side is seen. Where there is no camera, `true` asks for one
    * @returns {Promise<void>}
    */
-  async camera(on) {
-    await this.#work.line.media?.camera(on);
+  camera(on) {
+    return this.#work.give((line) => line.camera(on));
   }
 
   /**
@@ -178,16 +179,16 @@ export class Call extends Emitter {
    * @param {string} deviceId
    * @returns {Promise<void>}
    */
-  async useDevice(kind, deviceId) {
-    await this.#work.line.media?.use(kind.startsWith("audio") ? "audio" : "video", deviceId);
+  useDevice(kind, deviceId) {
+    return this.#work.give(({ media }) => media?.use(kind.startsWith("audio") ? "audio" : "video", deviceId));
   }
 
   /**
    * @param {boolean} on whether the screen goes out in place of the camera; the browser asks which
    * @returns {Promise<void>}
    */
-  async screen(on) {
-    await this.#work.line.media?.screen(on);
+  screen(on) {
+    return this.#work.give(({ media }) => media?.screen(on));
   }
 
   /**

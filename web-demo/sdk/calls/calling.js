@@ -1,14 +1,12 @@
-/**
- * @file One call and the server: the ring and its answer, whose signals they are, and what is said again when words
- * were lost.
- */
+/** @file One call and the server: the ring and its answer, whose signals they are, and what is said again when words were lost. */
 
-import { Deferred } from "../deferred.js";
+import { Deferred, unlessAborted } from "../deferred.js";
 import { DuologueError } from "../errors.js";
-import { bared, named, sessionOf } from "./bare.js";
+import { Early, bared, named } from "./bare.js";
 import { Call } from "./call.js";
 import { Line } from "./line.js";
 import { openUnless } from "./media.js";
+import { Timers } from "./timers.js";
 
 /** The server ends a ring that nobody answers; if the word of that is lost, it ends here so much later. */
 const RING_LATE_MS = 15_000;
@@ -16,44 +14,35 @@ const RING_LATE_MS = 15_000;
 const RING_MS = 120_000;
 /** An old client's offer is answered within this, or not at all: it has no word for no. */
 const BARE_RING_MS = 45_000;
-/** So much of a bare call is kept until it is accepted: an offer and its candidates. */
-const MOST_EARLY = 51;
+/** What was not taken, as too much waits to be said, is said again after this. */
+const AGAIN_MS = 1_000;
 
 /** @typedef {import("./call.js").CallInfo} CallInfo */
-
-/**
- * What a call needs of its conversation.
- * @typedef {object} CallHost
- * @property {(event: string, data: object) => boolean} say false: it was not taken
- * @property {(event: string, data: object) => void} whisper it may be lost
- * @property {() => boolean} linked whether there is a link
- * @property {() => boolean} hopeful whether the partner has one
- * @property {boolean} polite
- * @property {import("./ice.js").IceServers} ice
- * @property {(calling: Calling, reason: import("./call.js").CallEnd) => void} over
- */
+/** @typedef {import("./calls.js").CallHost} CallHost */
+/** @typedef {import("./media.js").Kind} Kind */
 
 export class Calling {
   #info;
   #host;
   #generation;
-  /** Whether it was accepted, and whether the one who accepted knows that the server knows. */
+  /** Whether it was accepted, and whether the one who accepted knows that the server and the partner know. */
   #accepted = false;
   #known = false;
+  /** A node was lost, and the server does not know yet that both are in the call. */
+  #lost = false;
   /** Ours was given up for the partner's, who offers. */
   #yielded = false;
-  /** Rejoins of ours that are not answered yet. */
+  /** Rejoins of ours that are not answered yet, and whether one is to be said once the server knows the call. */
   #joining = 0;
-  /** What came of a bare call before it was accepted. @type {[event: string, data: any][]} */
-  #early = [];
-  /** Which connection of the partner's a bare call is with. @type {string | null} */
-  #session = null;
+  #rejoins = false;
+  #early = new Early();
   /** @type {Promise<void> | null} */
   #accepting = null;
   /** Rejects when it is over. @type {Deferred<never>} */
   #gone = new Deferred();
-  /** @type {Set<ReturnType<typeof setTimeout>>} */
-  #timers = new Set();
+  #timers = new Timers();
+  /** Calls off the end of the ring. */
+  #ringOn = () => {};
 
   /**
    * @param {CallInfo} info
@@ -87,15 +76,27 @@ export class Calling {
   /**
    * @param {import("./media.js").Wanted} wanted
    * @param {boolean} relay
+   * @param {AbortSignal} [signal]
    * @returns {Promise<void>}
    */
-  accept(wanted, relay) {
-    if (this.call.over) return Promise.reject(callOver());
-    if (!this.call.waits) return Promise.resolve();
-    this.#accepting ??= openUnless(wanted, this.#gone.promise)
+  async accept(wanted, relay, signal) {
+    signal?.throwIfAborted();
+    if (this.call.over) throw callOver();
+    if (!this.call.waits) return;
+    this.#accepting ??= openUnless(wanted, this.#gone.promise, signal)
       .then((tracks) => this.take(tracks, relay))
       .finally(() => (this.#accepting = null));
-    return this.#accepting;
+    await unlessAborted(signal, this.#accepting);
+  }
+
+  /**
+   * Changes what this side gives. Rejects if the call is over before it is so.
+   * @param {(line: Line) => Promise<void> | undefined} change
+   * @returns {Promise<void>}
+   */
+  async give(change) {
+    if (this.call.over) throw callOver();
+    await Promise.race([change(this.line), this.#gone.promise]);
   }
 
   /**
@@ -114,10 +115,10 @@ export class Calling {
     this.#connect();
     if (this.bare) {
       this.#meet(false);
-      for (const [event, data] of this.#early.splice(0)) this.line.hear(event, data);
+      for (const [event, data] of this.#early.drain()) this.line.hear(event, data);
     } else if (rejoins) {
-      this.#joining += 1;
-      this.#join();
+      this.#rejoins = true;
+      if (!this.#lost) this.#rejoin();
     } else {
       this.#accept();
     }
@@ -141,11 +142,7 @@ export class Calling {
     this.#finish("you-hung-up");
   }
 
-  /**
-   * The partner rang at the same moment, and theirs stands in place of ours.
-   * @param {string} id
-   * @param {import("./media.js").Kind} [kind]
-   */
+  /** The partner rang at the same moment, and theirs stands in place of ours. @param {string} id @param {Kind} [kind] */
   yield(id, kind = this.#info.kind) {
     this.#info.id = id;
     this.#info.kind = kind;
@@ -162,6 +159,7 @@ export class Calling {
       case "call:ring":
         // A node was lost, and with it the word that it is accepted.
         if (this.#accepted && !this.#known) this.#accept();
+        else if (this.call.state === "ringing") this.#ringAtMost(data.ringMs + RING_LATE_MS);
         return;
       case "call:accept":
         return this.#heardAccept(data);
@@ -181,17 +179,10 @@ export class Calling {
    */
   hearBare(event, data) {
     if (!this.bare) return false;
-    const offers = event === "webrtc:offer";
-    if (offers) {
-      const session = sessionOf(data.offer);
-      if (this.#session !== null && this.#session !== session) return false;
-      this.#session = session;
-    }
+    if (!this.#early.fits(event, data)) return false;
     const signal = named(event, data);
     if (!this.#accepted && this.call.direction === "incoming") {
-      // Its last offer counts.
-      if (offers) this.#early = [];
-      if (this.#early.length < MOST_EARLY) this.#early.push(signal);
+      this.#early.keep(signal);
       return true;
     }
     // Who answers, or calls at the same moment, has accepted.
@@ -200,22 +191,24 @@ export class Calling {
     return true;
   }
 
-  /**
-   * The server refused what was said of it.
-   * @param {DuologueError} error
-   */
+  /** The server refused what was said of it. @param {DuologueError} error */
   refused(error) {
     const { event, code, retryAfterMs } = error;
     const again = code === "too-fast" && retryAfterMs !== undefined;
     if (event === "call:ring") {
       if (this.call.state !== "ringing") return;
       if (code === "call-unsupported") this.#callBare();
-      else if (again) this.#later(retryAfterMs, () => this.call.state === "ringing" && this.#ring());
+      else if (again) this.#timers.in(retryAfterMs, () => this.call.state === "ringing" && this.#ring());
       else this.#finish("failed", error);
     } else if (event === "call:accept" || event === "call:join") {
-      if (again) this.#later(retryAfterMs, () => (event === "call:join" ? this.#join() : this.#accept()));
-      else if (code === "call-unknown") this.#finish(event === "call:join" ? "lost" : "cancelled", error);
-      else this.#fail(error);
+      const joins = event === "call:join";
+      const began = this.line.startedAt !== null;
+      const answers = this.#yielded || this.call.direction === "incoming";
+      if (again) this.#timers.in(retryAfterMs, () => (joins ? this.#join() : this.#accept()));
+      else if (code !== "call-unknown") this.#fail(error);
+      // The partner did not hear that it is accepted, and rings again.
+      else if (joins && this.#accepted && !this.#known && !began && answers) this.#accept();
+      else this.#finish(joins || began ? "lost" : "cancelled", error);
     } else {
       this.line.refused(error);
     }
@@ -229,17 +222,18 @@ export class Calling {
   /** The node that knew of it was lost: what is not settled is said again. */
   restored() {
     if (this.bare) return this.line.linked(true);
-    if (this.call.state === "ringing" && this.call.direction === "outgoing") return this.#ring();
+    const { state, direction } = this.call;
     // A partner who has not heard that it is accepted rings again; one who has joins.
-    if (!this.#accepted || (!this.#known && this.#joining === 0)) return;
+    if (state === "ringing") return direction === "outgoing" ? this.#ring() : undefined;
+    this.#known = false;
+    this.#lost = true;
+    // What was made up of a new connection may be lost, too.
+    this.#rejoins ||= this.#joining > 0;
+    this.#joining = 0;
     this.#join();
-    this.line.linked(true);
   }
 
-  /**
-   * The talk is over.
-   * @param {boolean} told whether the server still hears something of it
-   */
+  /** The talk is over. @param {boolean} told whether the server still hears something of it */
   part(told) {
     this.#finish("conversation", undefined, told);
   }
@@ -255,12 +249,20 @@ export class Calling {
   }
 
   #accept() {
-    this.#word("call:accept", this.#relay);
+    if (!this.#word("call:accept", this.#relay)) this.#timers.in(AGAIN_MS, () => this.#accept());
   }
 
+  /** This side is in the call; `fresh`: and has no connection any more. */
   #join() {
     const [generation, fresh] = [this.#generation, this.#joining > 0];
-    this.#word("call:join", { type: this.#info.kind, ...this.#relay, ...(generation > 0 && { generation }), ...(fresh && { fresh }) });
+    const data = { type: this.#info.kind, ...this.#relay, ...(generation > 0 && { generation }), ...(fresh && { fresh }) };
+    if (!this.#word("call:join", data)) this.#timers.in(AGAIN_MS, () => this.#join());
+  }
+
+  #rejoin() {
+    this.#rejoins = false;
+    this.#joining += 1;
+    this.#join();
   }
 
   /** A partner whose client knows no rings gets the offer at once. */
@@ -286,6 +288,7 @@ export class Calling {
   /** @param {{ relay: boolean }} accepted */
   #heardAccept({ relay }) {
     this.#known = true;
+    this.#lost = false;
     this.#info.relay ||= relay;
     if (this.#accepted) return void (this.line.met || this.#meet(false));
     if (this.call.state !== "ringing" || this.call.direction === "incoming") return;
@@ -295,14 +298,21 @@ export class Calling {
     this.#meet(!this.#yielded);
   }
 
-  /** @param {{ generation: number }} joined */
-  #heardJoin({ generation }) {
+  /** @param {{ generation: number, relay?: boolean }} joined */
+  #heardJoin({ generation, relay = false }) {
     const mine = this.#joining > 0;
+    const same = generation === this.#generation;
+    // One that shows this side's address stands, and is not to any more.
+    const shows = relay && !this.#info.relay && this.line.met;
     if (mine) this.#joining -= 1;
-    else if (generation === this.#generation) return;
     this.#generation = generation;
+    this.#info.relay ||= relay;
     this.#known = true;
+    this.#lost = false;
     if (!this.line.media) return;
+    if (this.#rejoins || (same && !mine && shows)) return this.#rejoin();
+    // Both are in it as before: what was not settled is said again.
+    if (same && !mine) return this.line.linked(true);
     if (!this.#accepted) this.#connect();
     // Who has lost everything waits for the other's offer.
     this.#meet(!mine);
@@ -327,8 +337,8 @@ export class Calling {
    * @param {any} data
    */
   #signal(event, data) {
-    if (this.bare) for (const [name, words] of bared(event, data)) this.#host.say(name, words);
-    else this.#word(event, data);
+    if (!this.bare) return this.#word(event, data);
+    return bared(event, data).every(([name, words]) => this.#host.say(name, words));
   }
 
   /**
@@ -359,7 +369,7 @@ export class Calling {
    */
   #finish(reason, error, told = true) {
     if (this.call.over) return;
-    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.stop();
     const { report } = this.line;
     this.line.stop();
     this.#gone.reject(callOver());
@@ -369,25 +379,17 @@ export class Calling {
     this.call.tell("ended", error ? { reason, error } : { reason });
   }
 
-  /** @param {number} ms */
+  /**
+   * The server ends a ring in time, and passes over what is said of it later; if it does not, nobody is to ring on.
+   * @param {number} ms
+   */
   #ringAtMost(ms) {
-    this.#later(ms, () => {
+    this.#ringOn();
+    this.#ringOn = this.#timers.in(ms, () => {
       if (this.call.state !== "ringing") return;
-      if (this.call.direction === "outgoing") this.#word("call:end", {});
+      this.#word(this.call.direction === "outgoing" ? "call:end" : "call:decline", {});
       this.#finish("no-answer");
     });
-  }
-
-  /**
-   * @param {number} ms
-   * @param {() => void} act unless it is over by then
-   */
-  #later(ms, act) {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      act();
-    }, ms);
-    this.#timers.add(timer);
   }
 }
 

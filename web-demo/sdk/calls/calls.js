@@ -6,7 +6,10 @@ import { Deferred } from "../deferred.js";
 import { DuologueError } from "../errors.js";
 import { Calling } from "./calling.js";
 import { canCall, openUnless, unsupported } from "./media.js";
+import { Timers } from "./timers.js";
 
+/** Last words that were not taken, as too much waits to be said, are said again after this. */
+const AGAIN_MS = 1_000;
 /** So many calls are remembered that are over, for what still comes of them. */
 const REMEMBERED = 16;
 
@@ -14,6 +17,18 @@ const REMEMBERED = 16;
 /** @typedef {import("./call.js").CallInfo} CallInfo */
 
 /** @typedef {{ call: string, type: "audio" | "video", relay: boolean, ringMs?: number }} Ring */
+
+/**
+ * What a call needs of its conversation.
+ * @typedef {object} CallHost
+ * @property {(event: string, data: object) => boolean} say false: it was not taken
+ * @property {(event: string, data: object) => void} whisper it may be lost
+ * @property {() => boolean} linked whether there is a link
+ * @property {() => boolean} hopeful whether the partner has one
+ * @property {boolean} polite
+ * @property {import("./ice.js").IceServers} ice
+ * @property {(calling: Calling, reason: import("./call.js").CallEnd) => void} over
+ */
 
 export class Calls {
   #host;
@@ -28,18 +43,22 @@ export class Calls {
   #over = new Set();
   /** The last words of calls, until the server has them. @type {Map<string, [event: string, data: object]>} */
   #last = new Map();
+  #timers = new Timers();
   #ended = false;
 
   /**
-   * @param {Omit<import("./calling.js").CallHost, "over" | "say"> & { say: (event: string, data: object) => boolean }} host
+   * @param {Omit<CallHost, "over">} host
    * @param {(call: Call) => void} came the partner calls, or a call goes on after a reload
    */
   constructor(host, came) {
     this.#host = {
       ...host,
       say: (/** @type {string} */ event, /** @type {any} */ data) => {
-        if (event === "call:end" || event === "call:decline") this.#last.set(data.call, [event, data]);
-        return host.say(event, data);
+        const taken = host.say(event, data);
+        if (event !== "call:end" && event !== "call:decline") return taken;
+        this.#last.set(data.call, [event, data]);
+        if (!taken) this.#repeat(data.call, AGAIN_MS);
+        return taken;
       },
       over: (/** @type {Calling} */ calling, /** @type {import("./call.js").CallEnd} */ reason) => this.#finished(calling, reason),
     };
@@ -53,7 +72,7 @@ export class Calls {
 
   /**
    * Asks for the devices, then rings. An incoming call is taken instead.
-   * @param {import("./call.js").CallOptions & { signal?: AbortSignal }} [options] `signal` calls it off until it is answered
+   * @param {import("./call.js").CallOptions} [options] `signal` calls it off until it is answered
    * @returns {Promise<Call>}
    */
   async call({ audio = true, video = true, relay = false, signal } = {}) {
@@ -62,7 +81,7 @@ export class Calls {
     if (!canCall()) throw unsupported();
     const current = this.#current;
     if (current?.call.waits) {
-      await current.accept({ audio, video }, relay);
+      await current.accept({ audio, video }, relay, signal);
       return current.call;
     }
     if (current || this.#asking) throw new DuologueError("call-exists", "There is a call already.");
@@ -99,7 +118,7 @@ export class Calls {
     else if (current && current.call.id === data.call) current.hear(event, data);
     else if (event === "call:ring") this.#rings(data);
     else if (event === "call:ended" && this.#crossed?.call === data.call) this.#crossed = null;
-    else if (event === "webrtc:offer" && !current && !this.#over.has(data.call)) this.#found(data);
+    // Anything else is of a call that is not, or not any more: nobody here has taken it.
     return true;
   }
 
@@ -132,8 +151,7 @@ export class Calls {
   refused(error) {
     const { event = "", id, code, retryAfterMs } = error;
     if (event === "call:end" || event === "call:decline") {
-      const words = this.#last.get(id ?? "");
-      if (words && code === "too-fast") setTimeout(() => this.#ended || this.#host.say(...words), retryAfterMs);
+      if (id !== undefined && code === "too-fast") this.#repeat(id, retryAfterMs ?? AGAIN_MS);
       return true;
     }
     const signal = event.startsWith("webrtc:");
@@ -174,6 +192,17 @@ export class Calls {
     this.#crossed = null;
     this.#asking?.reject(over());
     this.#current?.part(told);
+    this.#timers.stop();
+  }
+
+  /**
+   * Says the last words of a call again.
+   * @param {string} id
+   * @param {number} ms
+   */
+  #repeat(id, ms) {
+    const words = this.#last.get(id);
+    if (words) this.#timers.in(ms, () => this.#host.say(...words));
   }
 
   /**
@@ -183,11 +212,9 @@ export class Calls {
   async #ask(wanted, signal) {
     /** @type {Deferred<never>} */
     const asking = new Deferred();
-    const abort = () => asking.reject(signal?.reason);
     this.#asking = asking;
-    signal?.addEventListener("abort", abort);
     try {
-      return await openUnless(wanted, asking.promise);
+      return await openUnless(wanted, asking.promise, signal);
     } catch (error) {
       // This side will not ring, so theirs is a call like any other.
       const crossed = this.#uncross();
@@ -195,7 +222,6 @@ export class Calls {
       throw error;
     } finally {
       this.#asking = null;
-      signal?.removeEventListener("abort", abort);
     }
   }
 
@@ -232,12 +258,6 @@ export class Calls {
       this.#host.say("call:end", { call: accepted.call });
       if (current?.call.id === accepted.call) current.leave("cancelled");
     }
-  }
-
-  /** The partner is in a call that is not known here: a node was lost, and this page was reloaded. @param {any} offer */
-  #found({ call: id, type: kind, generation }) {
-    const info = /** @type {CallInfo} */ ({ id, kind, direction: "incoming", relay: false, generation, state: "interrupted" });
-    this.#came(this.#begin(info).call);
   }
 
   /**

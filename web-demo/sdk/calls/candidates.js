@@ -62,10 +62,14 @@ export class Outgoing {
     this.#flush();
   }
 
-  stop() {
+  /** What there is belongs to nothing any more. */
+  drop() {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#batch = [];
     this.#offer = null;
+    this.#count = 0;
+    this.#ended = false;
   }
 
   #soon() {

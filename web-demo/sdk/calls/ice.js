@@ -3,7 +3,7 @@
  * hello is told them, and renewed while there is a call.
  */
 
-/** A renewal that was refused is asked for again after this, where the server does not say when. */
+/** A renewal that was refused, or not taken, is asked for again after this, where the server does not say when. */
 const AGAIN_MS = 10_000;
 /** Longest wait that a timer of browsers can hold. */
 const MOST_MS = 2 ** 31 - 1;
@@ -96,7 +96,7 @@ export class IceServers {
 
   /** Said once: it is kept until the server has it, and each hello of a new link is told new ones anyway. */
   #renew() {
-    this.#say("ice:renew", {});
+    if (!this.#say("ice:renew", {})) this.#renewIn(AGAIN_MS);
   }
 
   /** @param {number} ms */

@@ -13,7 +13,7 @@ import { LocalMedia } from "./tracks.js";
 /**
  * What a line needs of its call.
  * @typedef {object} LineHost
- * @property {(event: string, data: object) => void} say a signal, without the name of the call
+ * @property {(event: string, data: object) => boolean} say a signal, without the name of the call. False: it was not taken
  * @property {(state: "connected" | "reconnecting") => void} become
  * @property {<K extends keyof CallEvents>(type: K, detail: CallEvents[K]) => void} tell
  * @property {() => void} gone the partner's end of it is gone, as far as that can be seen
@@ -45,6 +45,9 @@ export class Line {
   /** The last step that failed: why no media comes, if none does. @type {unknown} */
   #trouble = null;
   #release = () => {};
+  /** What is to be off from the beginning, as it was said before the devices were there. */
+  #muted = false;
+  #dark = false;
 
   /** @param {LineHost} host */
   constructor(host) {
@@ -74,7 +77,22 @@ export class Line {
   equip(tracks) {
     this.media = new LocalMedia(() => this.#give());
     this.#release = this.#host.ice.use(() => this.#peer?.renew(this.#host.ice.servers));
-    this.media.adopt(tracks);
+    const unwanted = this.#dark ? tracks.filter(({ kind }) => kind === "video") : [];
+    for (const track of unwanted) track.stop();
+    this.media.adopt(tracks.filter((track) => !unwanted.includes(track)));
+    if (this.#muted) void this.media.mute(true);
+  }
+
+  /** @param {boolean} on whether nothing is heard of this side */
+  async mute(on) {
+    if (this.media) return this.media.mute(on);
+    this.#muted = on;
+  }
+
+  /** @param {boolean} on whether this side is seen */
+  async camera(on) {
+    if (this.media) return this.media.camera(on);
+    this.#dark = !on;
   }
 
   /**
@@ -129,6 +147,7 @@ export class Line {
     if (this.#gauge) peer.bound(this.#gauge.cap);
     this.#give();
     if (!again) return;
+    this.path = null;
     // It has as long as the first one had.
     this.#recovery?.begin();
     this.#lose();
@@ -150,12 +169,13 @@ export class Line {
   refused(error) {
     // One way less; if none is found without it, that is why.
     this.#trouble = error;
+    this.#peer?.refused(error.event ?? "", error.retryAfterMs);
   }
 
   /** Signals can be said again; `anew`: what was said before may be lost. */
   linked(anew = false) {
-    this.#recovery?.linked(anew);
-    if (anew) this.#peer?.again();
+    const looks = this.#recovery?.linked(anew) ?? false;
+    if (anew && !looks) this.#peer?.again();
   }
 
   /** @returns {Promise<import("./numbers.js").Stats | null>} */

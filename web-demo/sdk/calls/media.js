@@ -3,6 +3,7 @@
  * say in many ways.
  */
 
+import { unlessAborted } from "../deferred.js";
 import { DuologueError } from "../errors.js";
 
 /** @typedef {"audio" | "video"} Kind */
@@ -64,12 +65,14 @@ export async function open({ audio = false, video = false }) {
  * The same, unless it is not wanted any more before the person has answered: what comes later is let go at once.
  * @param {Wanted} wanted
  * @param {Promise<never>} gone
+ * @param {AbortSignal} [signal]
  * @returns {Promise<MediaStreamTrack[]>}
  */
-export async function openUnless(wanted, gone) {
+export async function openUnless(wanted, gone, signal) {
+  signal?.throwIfAborted();
   const opening = open(wanted);
   try {
-    return await Promise.race([opening, gone]);
+    return await unlessAborted(signal, Promise.race([opening, gone]));
   } catch (error) {
     opening.then((tracks) => tracks.forEach((track) => track.stop()), () => {});
     throw error;

@@ -4,6 +4,7 @@
  */
 
 import { Incoming, Outgoing } from "./candidates.js";
+import { Retry } from "./retry.js";
 
 /** Bits a second; more is not seen or heard in the picture or sound of one person. */
 const AUDIO_BITS = 48_000;
@@ -20,7 +21,7 @@ const KINDS = /** @type {const} */ (["audio", "video"]);
 /**
  * What a connection needs of its call.
  * @typedef {object} PeerHost
- * @property {(event: string, data: object) => void} say a signal, without the name of the call
+ * @property {(event: string, data: object) => boolean} say a signal, without the name of the call. False: it was not taken
  * @property {(track: MediaStreamTrack) => void} track the partner's
  * @property {() => void} state of the connection is another
  * @property {(error: unknown) => void} broken a step of the negotiation was not possible
@@ -48,6 +49,12 @@ export class Peer {
   #begun;
   /** Our offer that is not answered yet. @type {string | null} */
   #offer = null;
+  /** While a description that was not passed on waits for its time, nothing else is offered. */
+  #retry = new Retry();
+  /** An offer is to be made after that. */
+  #due = false;
+  /** Our last answer. @type {{ answer: RTCSessionDescriptionInit, id: string } | null} */
+  #answer = null;
   #outgoing;
   #incoming = new Incoming();
   /** @type {Record<Kind, MediaStreamTrack | null>} */
@@ -104,15 +111,26 @@ export class Peer {
       if (!this.#begun) return;
       await this.#attach();
       await this.#shape();
-      if (this.#pc.localDescription === null) await this.#negotiate();
+      if ((this.#retry.anew() && this.#due) || this.#pc.localDescription === null) await this.#negotiate();
     });
   }
 
   /** What was said may be lost: an offer that waits for its answer is made again. */
   again() {
     this.#do(async () => {
-      if (this.#offer !== null) await this.#negotiate(true);
+      if ((this.#retry.anew() && this.#due) || this.#offer !== null) await this.#negotiate(true);
     });
+  }
+
+  /**
+   * The server has not passed on what was said.
+   * @param {string} event
+   * @param {number} [retryAfterMs] when it may be said again
+   */
+  refused(event, retryAfterMs) {
+    if (event === "webrtc:offer") this.#do(() => this.#takeBack(retryAfterMs));
+    // What was wrong with an answer would be so again.
+    else if (event === "webrtc:answer" && retryAfterMs !== undefined) this.#answerLater(retryAfterMs);
   }
 
   /** @param {number} bits a second for the picture at most; 0: none */
@@ -131,6 +149,7 @@ export class Peer {
   restart() {
     this.#do(async () => {
       if (!this.#begun) return;
+      this.#retry.anew();
       this.#pc.restartIce();
       await this.#negotiate(true);
     });
@@ -159,7 +178,8 @@ export class Peer {
 
   close() {
     this.#gone.abort();
-    this.#outgoing.stop();
+    this.#retry.stop();
+    this.#outgoing.drop();
     this.#pc.close();
   }
 
@@ -194,6 +214,8 @@ export class Peer {
     const pc = this.#pc;
     const due = pc.signalingState === "stable" || (anew && pc.signalingState === "have-local-offer");
     if (!this.#begun || !due) return;
+    this.#due = this.#retry.waits;
+    if (this.#due) return;
     this.#outgoing.hold();
     await pc.setLocalDescription();
     if (this.#closed || pc.localDescription?.type !== "offer") return;
@@ -201,8 +223,49 @@ export class Peer {
     const { kind, generation, bare } = this.#setup;
     const id = bare ? BARE : crypto.randomUUID();
     this.#offer = id;
-    this.#host.say("webrtc:offer", { offer: plain(pc.localDescription), type: kind, id, generation });
+    if (!this.#host.say("webrtc:offer", { offer: plain(pc.localDescription), type: kind, id, generation })) return this.#takeBack();
     this.#outgoing.release(id);
+  }
+
+  /**
+   * The offer of the moment was not passed on: it is taken back, so that the partner's can be taken, and made again.
+   * @param {number} [afterMs]
+   */
+  async #takeBack(afterMs) {
+    if (this.#offer === null || this.#pc.signalingState !== "have-local-offer") return;
+    this.#incoming.over(this.#offer);
+    this.#offer = null;
+    this.#outgoing.drop();
+    this.#due = true;
+    this.#later(afterMs);
+    await this.#pc.setLocalDescription({ type: "rollback" });
+  }
+
+  /** @param {number} [afterMs] */
+  #answerLater(afterMs) {
+    const answer = this.#answer;
+    if (answer) this.#later(afterMs, () => {
+      if (answer !== this.#answer) return;
+      // For the server, whoever answers has taken their own offer back.
+      this.#due ||= this.#offer !== null;
+      this.#sayAnswer(answer);
+    });
+  }
+
+  /**
+   * @param {number | undefined} afterMs
+   * @param {() => void} [act]
+   */
+  #later(afterMs, act) {
+    this.#retry.in(afterMs, () => {
+      act?.();
+      if (this.#due) this.#do(() => this.#negotiate(true));
+    });
+  }
+
+  /** @param {{ answer: RTCSessionDescriptionInit, id: string }} answer */
+  #sayAnswer(answer) {
+    if (!this.#host.say("webrtc:answer", answer)) this.#answerLater();
   }
 
   /** @param {{ offer: RTCSessionDescriptionInit, id: string }} offer */
@@ -214,7 +277,7 @@ export class Peer {
       if (this.#offer !== null) this.#incoming.over(this.#offer);
     }
     await pc.setRemoteDescription(offer);
-    this.#offer = null;
+    this.#offer = this.#answer = null;
     this.#begun = true;
     try {
       await this.#add(this.#incoming.stands(id));
@@ -227,7 +290,8 @@ export class Peer {
       throw error;
     }
     if (this.#closed || !pc.localDescription) return;
-    this.#host.say("webrtc:answer", { answer: plain(pc.localDescription), id });
+    this.#answer = { answer: plain(pc.localDescription), id };
+    this.#sayAnswer(this.#answer);
     this.#outgoing.release(id);
     this.#watch();
     await this.#shape();
@@ -238,7 +302,8 @@ export class Peer {
     // Late: another offer stands, or none.
     if (id !== this.#offer || this.#pc.signalingState !== "have-local-offer") return;
     await this.#pc.setRemoteDescription(answer);
-    this.#offer = null;
+    this.#offer = this.#answer = null;
+    this.#retry.anew();
     await this.#add(this.#incoming.stands(id));
     this.#watch();
     await this.#shape();

@@ -79,9 +79,10 @@ export class Recovery {
     if (now - this.#triedAt >= CALM_MS) this.#try(now);
   }
 
-  /** Signals can be said again, and what was said before may be lost: `anew`. */
+  /** Signals can be said again, and what was said before may be lost: `anew`. Returns whether a way is looked for. */
   linked(anew = false) {
     if (this.#down) this.#hurry(anew ? 0 : this.#triedAt + CHANGE_MS);
+    return this.#down;
   }
 
   stop() {

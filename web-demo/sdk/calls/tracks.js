@@ -1,6 +1,9 @@
 /**
  * @file What one side of a call gives: the microphone, and one picture, which is the camera's or the screen's.
  * Everything that was asked for here is stopped here.
+ *
+ * A browser may take long to open a device, as it asks the person. What they wish meanwhile counts: what comes in
+ * the end and is not wanted any more is let go at once.
  */
 
 import { open, openScreen } from "./media.js";
@@ -9,6 +12,7 @@ import { open, openScreen } from "./media.js";
 const BLACK_MS = 1_000;
 
 /** @typedef {import("./media.js").Kind} Kind */
+/** @typedef {Kind | "screen"} Source */
 
 export class LocalMedia {
   /** What goes out, to be shown beside the partner's. */
@@ -21,8 +25,14 @@ export class LocalMedia {
   #screen = null;
   #cameraOff = true;
   #changed;
+  /** What the person wants to give, by their last word. @type {Record<Source, boolean>} */
+  #wants = { audio: false, video: false, screen: false };
+  /** What the browser was asked for last and has not answered. @type {Partial<Record<Source, Promise<void>>>} */
+  #asked = {};
   /** Which camera and microphone the person chose. @type {Partial<Record<Kind, string>>} */
   #chosen = {};
+  /** Which choice the camera of the moment is. @type {string | undefined} */
+  #cameraIs;
   /** @type {ReturnType<typeof setTimeout> | undefined} until the camera is let go */
   #resting;
   #stopped = false;
@@ -52,35 +62,37 @@ export class LocalMedia {
     return kind === "audio" ? this.#microphone : (this.#screen ?? this.#camera);
   }
 
-  /** @param {MediaStreamTrack[]} tracks */
+  /**
+   * What there is at the beginning.
+   * @param {MediaStreamTrack[]} tracks
+   */
   adopt(tracks) {
-    // It may be over while the browser asked the person.
-    if (this.#stopped) return tracks.forEach((track) => track.stop());
-    for (const track of tracks) this.#put(track);
+    for (const track of tracks) {
+      const kind = /** @type {Kind} */ (track.kind);
+      this.#wants[kind] = true;
+      this.#take(kind, track);
+    }
   }
 
   /** @param {boolean} on whether nothing is heard of this side */
   async mute(on) {
-    if (!on && !this.#microphone) return this.adopt(await open({ audio: this.#constraints("audio") }));
-    if (!this.#microphone || this.#microphone.enabled !== on) return;
+    this.#wants.audio = !on;
+    if (!this.#microphone) return on ? undefined : this.#ask("audio");
+    if (this.#microphone.enabled !== on) return;
     this.#microphone.enabled = !on;
     this.#changed("audio");
   }
 
   /** @param {boolean} on */
   async camera(on) {
+    this.#wants.video = on;
     if (on !== this.#cameraOff) return;
+    // One that was let go meanwhile, or is another than was chosen meanwhile, is no use.
+    if (on && (!this.#camera || this.#cameraIs !== this.#chosen.video)) return this.#ask("video");
     clearTimeout(this.#resting);
-    if (!on) {
-      this.#cameraOff = true;
-      if (this.#camera) this.#camera.enabled = false;
-      this.#resting = setTimeout(() => this.#release(), BLACK_MS);
-    } else if (this.#camera) {
-      this.#cameraOff = false;
-      this.#camera.enabled = true;
-    } else {
-      return this.adopt(await open({ video: this.#constraints("video") }));
-    }
+    this.#cameraOff = !on;
+    if (this.#camera) this.#camera.enabled = on;
+    if (!on) this.#resting = setTimeout(() => this.#release(), BLACK_MS);
     this.#changed("video");
   }
 
@@ -90,35 +102,66 @@ export class LocalMedia {
    * @param {string} deviceId
    */
   async use(kind, deviceId) {
+    const before = this.#chosen[kind];
     this.#chosen[kind] = deviceId;
-    // What is off is off; the choice counts once it is on.
-    if (kind === "video" ? this.#cameraOff : !this.#microphone) return;
-    const muted = kind === "audio" && this.muted;
-    const [track] = await open({ [kind]: this.#constraints(kind) });
-    track.enabled = !muted;
-    this.adopt([track]);
+    // What is off is off; the choice counts once it is on. Who is muted has a microphone still.
+    if (!this.#wants[kind] && !(kind === "audio" && this.#microphone)) return;
+    try {
+      await this.#ask(kind, true);
+    } catch (error) {
+      // What cannot be had would be in the way of the one that works.
+      if (this.#chosen[kind] === deviceId) this.#chosen[kind] = before;
+      throw error;
+    }
   }
 
   /** @param {boolean} on */
   async screen(on) {
+    this.#wants.screen = on;
     if (on === this.sharing) return;
-    if (!on) return this.#unshare();
-    const track = await openScreen();
-    if (this.#stopped) return track.stop();
-    this.#screen = track;
-    track.contentHint = "detail";
-    // The browser has a button of its own for the end of it.
-    track.addEventListener("ended", () => this.#screen === track && this.#unshare());
-    this.#show();
+    if (on) await this.#ask("screen");
+    else this.#unshare();
   }
 
   stop() {
     this.#stopped = true;
+    this.#wants = { audio: false, video: false, screen: false };
     clearTimeout(this.#resting);
     for (const track of [this.#microphone, this.#camera, this.#screen]) track?.stop();
     for (const track of this.stream.getTracks()) this.stream.removeTrack(track);
     this.#microphone = this.#camera = this.#screen = null;
     this.#cameraOff = true;
+  }
+
+  /**
+   * Asks the browser; while it has not answered, once for all who want the same. Resolves when what was asked for
+   * last is here, or is not wanted any more.
+   * @param {Source} source
+   * @param {boolean} [anew] another one than was asked for before
+   * @returns {Promise<void>}
+   */
+  #ask(source, anew = false) {
+    const before = this.#asked[source];
+    if (this.#stopped || (before && !anew)) return before ?? Promise.resolve();
+    const opening = source === "screen" ? openScreen().then((track) => [track]) : open({ [source]: this.#constraints(source) });
+    const last = () => this.#asked[source] === asked;
+    /** @type {Promise<void>} */
+    const asked = opening.then(([track]) => {
+      if (!last()) {
+        track.stop();
+        return this.#asked[source];
+      }
+      delete this.#asked[source];
+      this.#take(source, track);
+    }, (error) => {
+      if (!last()) return this.#asked[source];
+      delete this.#asked[source];
+      // As it is, it stays.
+      this.#wants[source] = source === "audio" ? !this.muted : source === "video" ? !this.#cameraOff : this.sharing;
+      throw error;
+    });
+    this.#asked[source] = asked;
+    return asked;
   }
 
   /** @param {Kind} kind */
@@ -127,29 +170,56 @@ export class LocalMedia {
     return deviceId === undefined ? true : { deviceId: { exact: deviceId } };
   }
 
+  /**
+   * @param {Source} source
+   * @param {MediaStreamTrack} track
+   */
+  #take(source, track) {
+    // It may be over while the browser asked the person. Who was muted while it took another microphone is so with that one.
+    const muted = source === "audio" && this.#microphone !== null;
+    if (this.#stopped || (!this.#wants[source] && !muted)) return track.stop();
+    if (source === "audio") this.#takeMicrophone(track);
+    else if (source === "video") this.#takeCamera(track);
+    else this.#takeScreen(track);
+  }
+
   /** @param {MediaStreamTrack} track */
-  #put(track) {
-    if (track.kind === "audio") {
-      const before = this.#microphone;
-      this.#microphone = track;
-      this.#replace(before, track);
-      before?.stop();
-      track.addEventListener("ended", () => this.#microphone === track && this.#lose("audio"));
-      this.#changed("audio");
-      return;
-    }
+  #takeMicrophone(track) {
+    const before = this.#microphone;
+    track.enabled = this.#wants.audio;
+    track.addEventListener("ended", () => this.#microphone === track && this.#lose("audio"));
+    this.#microphone = track;
+    this.#replace(before, track);
+    before?.stop();
+    this.#changed("audio");
+  }
+
+  /** @param {MediaStreamTrack} track */
+  #takeCamera(track) {
     const before = this.#camera;
     clearTimeout(this.#resting);
-    this.#camera = track;
-    this.#cameraOff = false;
     track.contentHint = "motion";
     track.addEventListener("ended", () => this.#camera === track && this.#lose("video"));
+    this.#camera = track;
+    this.#cameraIs = this.#chosen.video;
+    this.#cameraOff = false;
     this.#show();
     before?.stop();
   }
 
+  /** @param {MediaStreamTrack} track */
+  #takeScreen(track) {
+    track.contentHint = "detail";
+    // The browser has a button of its own for the end of it.
+    track.addEventListener("ended", () => this.#screen === track && this.#unshare());
+    this.#screen = track;
+    this.#show();
+  }
+
   /** The device was pulled out, or taken away. @param {Kind} kind */
   #lose(kind) {
+    // Another one that was asked for may come yet.
+    if (!this.#asked[kind]) this.#wants[kind] = false;
     if (kind === "video") {
       this.#cameraOff = true;
       return this.#release();
@@ -167,6 +237,7 @@ export class LocalMedia {
   }
 
   #unshare() {
+    this.#wants.screen = false;
     this.#screen?.stop();
     this.#screen = null;
     this.#show();
