@@ -120,7 +120,7 @@ export class Line {
         this.path = stats.path;
         this.#host.tell("path", { path: stats.path });
       },
-      silent: () => this.#recovery?.changed(),
+      silent: () => this.#recovery?.silent(),
       quality: (level, cap) => {
         this.#peer?.bound(cap);
         this.#host.tell("quality", { level });

@@ -15,6 +15,8 @@ const FIRST_TRY_MS = 8_000;
 const CHANGE_MS = 1_000;
 /** While media flows, one look for a better way in so long. */
 const CALM_MS = 10_000;
+/** It is told once for each silence, so that this need only be longer than a try that works takes. */
+const HUSH_MS = 2_000;
 /** Without media for this long, while it could have come back: it does not. */
 const GIVE_UP_MS = 30_000;
 const TICK_MS = 250;
@@ -72,11 +74,14 @@ export class Recovery {
     this.#faltering ??= setTimeout(() => this.#lose(), FALTER_MS + (this.#polite ? POLITE_MS : 0));
   }
 
-  /** The network may be another one, or media has fallen silent. */
+  /** The network may be another one: browsers say so for less. */
   changed() {
-    const now = performance.now();
-    if (this.#down) return this.#hurry(this.#triedAt + CHANGE_MS);
-    if (now - this.#triedAt >= CALM_MS) this.#try(now);
+    this.#look(CALM_MS);
+  }
+
+  /** Media has fallen silent, though nobody says that its way is gone. */
+  silent() {
+    this.#look(HUSH_MS);
   }
 
   /** Signals can be said again, and what was said before may be lost: `anew`. Returns whether a way is looked for. */
@@ -88,6 +93,13 @@ export class Recovery {
   stop() {
     this.#gone.abort();
     this.#rise();
+  }
+
+  /** @param {number} apart since the last look, where media may flow */
+  #look(apart) {
+    const now = performance.now();
+    if (this.#down) return this.#hurry(this.#triedAt + CHANGE_MS);
+    if (now - this.#triedAt >= apart) this.#try(now);
   }
 
   #rise() {
