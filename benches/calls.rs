@@ -5,6 +5,8 @@
 //! of what the server looks through holds.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a program for its own tables")]
 
+mod common;
+
 use std::time::{Duration, Instant};
 
 use duologue::client::{Client, Rest, Target};
@@ -15,6 +17,8 @@ use duologue::server::Server;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use common::variables;
 
 const PAIRS: usize = 32;
 const TIME: Duration = Duration::from_secs(4);
@@ -27,7 +31,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let server = Server::bind(settings(folder.path())).await.unwrap();
+        let server = Server::bind(config::load(None, variables(folder.path(), &SETTINGS)).unwrap()).await.unwrap();
         let address = server.addresses().http.unwrap();
         let stop = CancellationToken::new();
         let (running, stopped) = (TaskTracker::new(), stop.clone());
@@ -56,23 +60,13 @@ fn main() {
     });
 }
 
-fn settings(folder: &std::path::Path) -> config::Config {
-    let path = |name: &str| folder.join(name).display().to_string();
-    let variables = [
-        ("DUOLOGUE_SERVER_DATA", path("data")),
-        ("DUOLOGUE_TLS_FOLDER", path("certs")),
-        ("DUOLOGUE_LISTEN_HTTP", "127.0.0.1:0".into()),
-        ("DUOLOGUE_LISTEN_HTTPS", "127.0.0.1:0".into()),
-        ("DUOLOGUE_LISTEN_QUIC", "127.0.0.1:0".into()),
-        ("DUOLOGUE_LIMITS_SIGNALS_PER_MINUTE", "100000000".into()),
-        ("DUOLOGUE_LIMITS_CANDIDATES_PER_MINUTE", "100000000".into()),
-        ("DUOLOGUE_LIMITS_REQUESTS_PER_QUARTER_HOUR", "1000000".into()),
-        ("DUOLOGUE_CALLS_TURN", "turn:turn.example:3478".into()),
-        ("DUOLOGUE_CALLS_TURN_SECRET", "north-north-north".into()),
-        ("DUOLOGUE_CALLS_RELAY_ONLY", "false".into()),
-    ];
-    config::load(None, variables.map(|(name, value)| (name.to_owned(), value))).unwrap()
-}
+const SETTINGS: [(&str, &str); 5] = [
+    ("DUOLOGUE_LIMITS_SIGNALS_PER_MINUTE", "100000000"),
+    ("DUOLOGUE_LIMITS_CANDIDATES_PER_MINUTE", "100000000"),
+    ("DUOLOGUE_CALLS_TURN", "turn:turn.example:3478"),
+    ("DUOLOGUE_CALLS_TURN_SECRET", "north-north-north"),
+    ("DUOLOGUE_CALLS_RELAY_ONLY", "false"),
+];
 
 async fn meet(rest: &Rest, target: &Target, door: Door) -> [Client; 2] {
     let mut people = Vec::new();

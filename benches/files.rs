@@ -8,6 +8,7 @@
 mod bare;
 #[path = "files/beside.rs"]
 mod beside;
+mod common;
 #[path = "files/memory.rs"]
 mod memory;
 
@@ -65,19 +66,8 @@ fn main() {
 }
 
 fn settings(folder: &Path) -> Vec<(String, String)> {
-    let path = |name: &str| folder.join(name).display().to_string();
-    let variables = [
-        ("DUOLOGUE_SERVER_DATA", path("data")),
-        ("DUOLOGUE_TLS_FOLDER", path("certs")),
-        ("DUOLOGUE_LISTEN_HTTP", "127.0.0.1:0".into()),
-        ("DUOLOGUE_LISTEN_HTTPS", "off".into()),
-        ("DUOLOGUE_LISTEN_QUIC", "127.0.0.1:0".into()),
-        ("DUOLOGUE_LIMITS_EVENTS_PER_MINUTE", "1000000".into()),
-        ("DUOLOGUE_LIMITS_REQUESTS_PER_QUARTER_HOUR", "1000000".into()),
-        ("DUOLOGUE_LIMITS_MATCHES_PER_MINUTE", "1000000".into()),
-        ("DUOLOGUE_FILES_MAX_BYTES", WHOLE.to_string()),
-    ];
-    variables.map(|(name, value)| (name.to_owned(), value)).into()
+    let most = WHOLE.to_string();
+    common::variables(folder, &[("DUOLOGUE_LISTEN_HTTPS", "off"), ("DUOLOGUE_FILES_MAX_BYTES", most.as_str())])
 }
 
 /// Two people who talk.

@@ -5,6 +5,8 @@
 //! not.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a program for its own tables")]
 
+mod common;
+
 use std::time::{Duration, Instant};
 
 use duologue::client::{Cut, Habits, Keeper, Rest, Target};
@@ -17,6 +19,8 @@ use duologue::server::Server;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use common::variables;
+
 const BLOCKS: usize = 25;
 const CUTS: usize = 200;
 const TALK: Duration = Duration::from_secs(20);
@@ -26,7 +30,11 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let server = Server::bind(settings(folder.path())).await.unwrap();
+        let server = Server::bind(
+            config::load(None, variables(folder.path(), &[("DUOLOGUE_LIMITS_MAX_PARKED", "100000")])).unwrap(),
+        )
+        .await
+        .unwrap();
         let address = server.addresses().http.unwrap();
         let stop = CancellationToken::new();
         let (running, stopped) = (TaskTracker::new(), stop.clone());
@@ -43,22 +51,6 @@ fn main() {
         stop.cancel();
         running.wait().await;
     });
-}
-
-fn settings(folder: &std::path::Path) -> config::Config {
-    let path = |name: &str| folder.join(name).display().to_string();
-    let variables = [
-        ("DUOLOGUE_SERVER_DATA", path("data")),
-        ("DUOLOGUE_TLS_FOLDER", path("certs")),
-        ("DUOLOGUE_LISTEN_HTTP", "127.0.0.1:0".into()),
-        ("DUOLOGUE_LISTEN_HTTPS", "127.0.0.1:0".into()),
-        ("DUOLOGUE_LISTEN_QUIC", "127.0.0.1:0".into()),
-        ("DUOLOGUE_LIMITS_EVENTS_PER_MINUTE", "1000000".into()),
-        ("DUOLOGUE_LIMITS_REQUESTS_PER_QUARTER_HOUR", "1000000".into()),
-        ("DUOLOGUE_LIMITS_MATCHES_PER_MINUTE", "1000000".into()),
-        ("DUOLOGUE_LIMITS_MAX_PARKED", "100000".into()),
-    ];
-    config::load(None, variables.map(|(name, value)| (name.to_owned(), value))).unwrap()
 }
 
 /// Two people; the first has this network before the server.

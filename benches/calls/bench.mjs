@@ -9,10 +9,9 @@
 
 import { test } from "node:test";
 import { chromium } from "../../tests/browser/support/browsers.mjs";
-import { spied } from "../../tests/browser/support/calls.mjs";
+import { browse } from "../../tests/browser/support/calls.mjs";
 import { startServer } from "../../tests/browser/support/server.mjs";
 import { startTurn } from "../../tests/browser/support/turn.mjs";
-import { guest } from "../../tests/socketio/support/people.mjs";
 
 const CALLS = 30;
 const RESTARTS = 10;
@@ -24,25 +23,17 @@ const timeout = 900_000;
  * @param {import("puppeteer-core").Browser} browser
  * @param {string} url
  */
-async function browse(browser, url) {
-  const { token } = await guest(url);
-  const { page } = await spied(browser, async (one) => (await one.createBrowserContext()).newPage());
-  await page.goto(url);
-  await page.evaluate(async (secret) => {
-    const { Duologue } = await import("/sdk/duologue.js");
-    const devices = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
-    navigator.mediaDevices.getUserMedia = async () => devices.clone();
-    window.client = new Duologue({ token: secret, storage: { getItem: () => null, setItem() {}, removeItem() {} } });
-    await window.client.connect();
-    window.answer = (talk) => talk.addEventListener("call", ({ detail }) => {
-      window.call = detail;
-      detail.accept({ audio: true, video: true });
-    });
+async function answering(browser, url) {
+  const { page } = await browse(browser, url);
+  await page.evaluate(() => {
     window.met = window.client.match().then((talk) => {
       window.talk = talk;
-      window.answer(talk);
+      talk.addEventListener("call", ({ detail }) => {
+        window.call = detail;
+        detail.accept({ audio: true, video: true });
+      });
     });
-  }, token);
+  });
   return page;
 }
 
@@ -92,7 +83,7 @@ test("calls in two browsers", { timeout }, async (t) => {
   const turn = await startTurn(t);
   const server = await startServer(t, { ...turn.settings, DUOLOGUE_CALLS_RELAY_ONLY: "false", DUOLOGUE_LIMITS_SIGNALS_PER_MINUTE: "100000", DUOLOGUE_LIMITS_CANDIDATES_PER_MINUTE: "100000" });
   const browsers = await Promise.all([chromium(t), chromium(t)]);
-  const pages = await Promise.all(browsers.map((browser) => browse(browser, server.url)));
+  const pages = await Promise.all(browsers.map((browser) => answering(browser, server.url)));
   await Promise.all(pages.map((page) => page.evaluate(() => window.met)));
   /** @type {Record<"direct" | "relayed", { times: number[], events: number[] }>} */
   const ways = { direct: { times: [], events: [] }, relayed: { times: [], events: [] } };

@@ -2,9 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { guest } from "../socketio/support/people.mjs";
 import { chromium } from "./support/browsers.mjs";
-import { Caller, gone, spied } from "./support/calls.mjs";
+import { browse, gone } from "./support/calls.mjs";
 import { startServer } from "./support/server.mjs";
 import { ROOM_TO_WRITE } from "./support/talk.mjs";
 
@@ -15,30 +14,6 @@ const LOOK_EACH = 10;
 const CROSSED_AT_LEAST = 25;
 /** The clocks of the pages are one; by then both have heard when to call. */
 const AHEAD_MS = 60;
-
-/**
- * Someone with the SDK in a page, whose devices are there at once.
- * @param {import("puppeteer-core").Browser} browser
- * @param {string} url
- */
-async function browse(browser, url) {
-  const { token } = await guest(url);
-  const { page } = await spied(browser, async (one) => (await one.createBrowserContext()).newPage());
-  await page.goto(url);
-  await page.evaluate(async (secret) => {
-    const { Duologue } = await import("/sdk/duologue.js");
-    const devices = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
-    navigator.mediaDevices.getUserMedia = async () => devices.clone();
-    window.client = new Duologue({ token: secret, storage: { getItem: () => null, setItem() {}, removeItem() {} } });
-    window.problems = [];
-    window.client.addEventListener("error", ({ detail }) => window.problems.push(`${detail.code}: ${detail.message}`));
-    await window.client.connect();
-    // Sound that nobody plays is not decoded.
-    window.player = document.createElement("video");
-    window.player.autoplay = true;
-  }, token);
-  return new Caller(page);
-}
 
 test("both call at the same moment", async (t) => {
   const server = await startServer(t, ROOM_TO_WRITE);

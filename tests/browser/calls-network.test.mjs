@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Caller, call, hangUp, meet } from "./support/calls.mjs";
+import { Caller, call, hangUp, meet, recovery } from "./support/calls.mjs";
 import { network } from "./support/network.mjs";
 
 /** From the loss of the address to the first look for another way, and to pictures over that. */
@@ -32,12 +32,9 @@ test("the address changes in a direct call", async (t) => {
 
   const restarts = [];
   for (const [index, caller] of both.entries()) {
-    const { states } = await caller.connection();
-    const steps = states.slice(before[index].states.length).map(({ at, is }) => ({ is, after: Math.round(at - clocks[index]) }));
-    const gap = await caller.page.evaluate((since) => window.spied.longestGap(since), clocks[index]);
-    t.diagnostic(`${index ? "ben" : "ann"} was without a new picture for ${Math.round(gap)} ms; ${steps.map(({ is, after }) => `${is} after ${after} ms`).join(", ")}`);
-    assert.ok(gap < MENDED_WITHIN_MS, `It took ${gap} ms.`);
-    restarts.push(...steps.filter(({ is }) => is === "restart").map(({ after }) => after));
+    const course = await recovery(t, index ? "ben" : "ann", caller, before[index].states.length, clocks[index]);
+    assert.ok(course.gap < MENDED_WITHIN_MS, `It took ${course.gap} ms.`);
+    restarts.push(...course.restarts);
   }
   const first = Math.min(...restarts);
   t.diagnostic(`from the change to the first restart: ${first} ms; to pictures on both sides: ${Math.round(took)} ms`);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { chromium, firefox } from "./support/browsers.mjs";
-import { Caller, call, framesGrow, hangUp, meet } from "./support/calls.mjs";
+import { Caller, call, framesGrow, hangUp, meet, recovery } from "./support/calls.mjs";
 import { startServer } from "./support/server.mjs";
 import { startTurn } from "./support/turn.mjs";
 
@@ -91,11 +91,8 @@ test("relayed by the server's rule", async (t) => {
     await Promise.all(both.map((caller) => caller.hears({ within: MENDED_WITHIN_MS })));
     const restarts = [];
     for (const [index, caller] of both.entries()) {
-      const { states } = await caller.connection();
-      const steps = states.slice(before[index].states.length).map(({ at, is }) => ({ is, after: Math.round(at - clocks[index]) }));
-      const gap = await caller.page.evaluate((since) => window.spied.longestGap(since), clocks[index]);
-      t.diagnostic(`${index ? "ben" : "ann"} was without a new picture for ${Math.round(gap)} ms; ${steps.map(({ is, after }) => `${is} after ${after} ms`).join(", ")}`);
-      restarts.push(...steps.filter(({ is }) => is === "restart").map(({ after }) => after));
+      const course = await recovery(t, index ? "ben" : "ann", caller, before[index].states.length, clocks[index]);
+      restarts.push(...course.restarts);
     }
     // Either side's is enough for both.
     assert.ok(Math.min(...restarts) < RESTARTED_WITHIN_MS, `Restarts after ${restarts} ms`);

@@ -1,7 +1,5 @@
 //! Calls as two clients meet them: what rings, what passes, what does not, and what each hears of it.
 
-use std::time::Duration;
-
 use duologue::client::{self, Client, Wire};
 use duologue::hub::Door;
 use duologue::protocol::{ClientEvent, ServerEvent};
@@ -374,7 +372,9 @@ async fn a_call_outlives_a_link() {
     other.cut();
     expect(&mut one, "user:status").await;
     say(&mut one, "webrtc:offer", offer("o", SDP)).await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // Its answer comes after what was said before.
+    say(&mut one, "ice:renew", json!({})).await;
+    heard(&mut one, "ice:renewed").await;
     other.resume(Door::WebTransport).await.unwrap();
     let call = other.established().conversation.as_ref().unwrap().call.clone();
     let call = serde_json::to_value(call).unwrap();

@@ -50,7 +50,7 @@ impl Talk {
                     let rings = Rings { call: id.clone(), kind, relay, ring_ms: millis(calls.ring()) };
                     let call = Call::new(id.clone(), kind, mine, relay);
                     // Whoever rings has no other call.
-                    standing.calling.lost = false;
+                    standing.calling.found();
                     standing.calling.call = Some(Call { timer: self.time(id), ..call });
                     calls.tally().stands();
                     self.partner().member.outbox.post(&ServerEvent::Rings(rings));
@@ -153,8 +153,7 @@ impl Talk {
             call.begin_anew();
         }
         self.both_hear(&joined(&call));
-        calling.claims = [None, None];
-        calling.lost = false;
+        calling.found();
         calling.call = Some(call);
         self.calls().tally().stands();
         self.mark(true);

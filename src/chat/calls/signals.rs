@@ -4,8 +4,8 @@ use super::relay;
 use super::state::Offered;
 use crate::chat::conversation::Talk;
 use crate::protocol::{
-    CallAnswer, CallCandidate, CallCandidates, CallOffer, DescriptionKind, ErrorCode, MAX_CANDIDATES, Refusal,
-    ServerEvent, too_many_candidates,
+    CallAnswer, CallCandidate, CallCandidates, CallOffer, Description, DescriptionKind, ErrorCode, MAX_CANDIDATES,
+    Refusal, ServerEvent, too_many_candidates,
 };
 
 /// Offers that are remembered in a call: what is late for them is dropped, and no fault.
@@ -18,7 +18,8 @@ impl Talk {
             let Some((id, name)) = offer.call.as_ref().zip(offer.id.as_ref()) else {
                 self.calls().tally().bare_offer();
                 standing.calling.bare[self.side()] = 0;
-                return self.pass(ServerEvent::CallOffer(self.bare_offer(offer)?));
+                offer.offer = self.bare(offer.offer)?;
+                return self.pass(ServerEvent::CallOffer(offer));
             };
             is_a(offer.offer.kind == DescriptionKind::Offer, "an offer")?;
             let Some(call) = standing.calling.find_answered(id)? else { return Ok(()) };
@@ -46,9 +47,7 @@ impl Talk {
         self.through(|standing| {
             let Some((id, name)) = answer.call.as_ref().zip(answer.id.as_ref()) else {
                 standing.calling.bare[self.side()] = 0;
-                if self.calls().relay_only() {
-                    answer.answer = relay::description(answer.answer, self.calls().relay_networks())?;
-                }
+                answer.answer = self.bare(answer.answer)?;
                 return self.pass(ServerEvent::CallAnswer(answer));
             };
             let last = answer.answer.kind == DescriptionKind::Answer;
@@ -116,11 +115,12 @@ impl Talk {
         })
     }
 
-    fn bare_offer(&self, mut offer: CallOffer) -> Result<CallOffer, Refusal> {
+    /// What passes of a description that names no call.
+    fn bare(&self, description: Description) -> Result<Description, Refusal> {
         if self.calls().relay_only() {
-            offer.offer = relay::description(offer.offer, self.calls().relay_networks())?;
+            return relay::description(description, self.calls().relay_networks());
         }
-        Ok(offer)
+        Ok(description)
     }
 
     fn pass(&self, event: ServerEvent) -> Result<(), Refusal> {

@@ -72,6 +72,12 @@ impl Calling {
         Self { lost: true, ..Self::default() }
     }
 
+    /// Nothing is lost any more: it is known which call they are in.
+    pub(super) fn found(&mut self) {
+        self.claims = [None, None];
+        self.lost = false;
+    }
+
     /// The call as one side has it.
     pub(in crate::chat) fn standing(&self, side: usize) -> Option<StandingCall> {
         let Call { id, kind, by, relay, accepted, generation, .. } = self.call.as_ref()?;

@@ -1,6 +1,7 @@
 /** Someone who calls in the demo, and what their browser measured of it: pictures that were decoded, sound that was heard. */
 
 import assert from "node:assert/strict";
+import { guest } from "../../socketio/support/people.mjs";
 import { Person } from "./person.mjs";
 import { spy } from "./spy.mjs";
 
@@ -156,6 +157,30 @@ export class Caller {
 }
 
 /**
+ * Someone with the SDK in a page, whose devices are there at once.
+ * @param {import("puppeteer-core").Browser} browser
+ * @param {string} url
+ */
+export async function browse(browser, url) {
+  const { token } = await guest(url);
+  const { page } = await spied(browser, async (one) => (await one.createBrowserContext()).newPage());
+  await page.goto(url);
+  await page.evaluate(async (secret) => {
+    const { Duologue } = await import("/sdk/duologue.js");
+    const devices = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+    navigator.mediaDevices.getUserMedia = async () => devices.clone();
+    window.client = new Duologue({ token: secret, storage: { getItem: () => null, setItem() {}, removeItem() {} } });
+    window.problems = [];
+    window.client.addEventListener("error", ({ detail }) => window.problems.push(`${detail.code}: ${detail.message}`));
+    await window.client.connect();
+    // Sound that nobody plays is not decoded.
+    window.player = document.createElement("video");
+    window.player.autoplay = true;
+  }, token);
+  return new Caller(page);
+}
+
+/**
  * Does something while the pictures go on: none of them stands for longer than this. Resolves with the longest
  * time, in milliseconds.
  * @param {Caller[]} callers
@@ -211,4 +236,20 @@ export async function gone({ page }) {
     const state = document.querySelector('[data-testid="call"]')?.dataset.state ?? "ended";
     return state === "ended" && window.spied.read().connections.every((one) => one.state === "closed");
   }, { polling: LOOK_EVERY, timeout: DEADLINE });
+}
+
+/**
+ * Tells how someone's media came back after something, and yields when ICE was restarted, in milliseconds after it.
+ * @param {import("node:test").TestContext} t
+ * @param {string} name
+ * @param {Caller} caller
+ * @param {number} from how many steps its connection had taken before
+ * @param {number} clock of its page, at that moment
+ */
+export async function recovery(t, name, caller, from, clock) {
+  const { states } = await caller.connection();
+  const steps = states.slice(from).map(({ at, is }) => ({ is, after: Math.round(at - clock) }));
+  const gap = await caller.page.evaluate((since) => window.spied.longestGap(since), clock);
+  t.diagnostic(`${name} was without a new picture for ${Math.round(gap)} ms; ${steps.map(({ is, after }) => `${is} after ${after} ms`).join(", ")}`);
+  return { gap, restarts: steps.filter(({ is }) => is === "restart").map(({ after }) => after) };
 }

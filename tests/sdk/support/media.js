@@ -1,5 +1,7 @@
 /** A browser's media without media: devices, tracks, and peer connections that find each other through the air. */
 
+import { setGlobals } from "./globals.js";
+
 /** What is between the connections of one test. */
 export class Air {
   /** Every connection that was made, oldest first. */
@@ -372,15 +374,6 @@ export function openMedia(t) {
   const devices = new FakeDevices();
   const navigator = globalThis.navigator ?? {};
   const globals = { RTCPeerConnection: fakePeerConnection(air), MediaStream: FakeStream, navigator: Object.assign(navigator, { mediaDevices: devices }) };
-  const before = Object.keys(globals).map((name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)]);
-  for (const [name, value] of Object.entries(globals)) {
-    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-  }
-  t.after(() => {
-    for (const [name, descriptor] of before) {
-      delete globalThis[name];
-      if (descriptor) Object.defineProperty(globalThis, name, descriptor);
-    }
-  });
+  setGlobals(t, globals);
   return { air, devices };
 }

@@ -6,6 +6,7 @@
 import { mock } from "node:test";
 import { Duologue } from "../../../web-demo/sdk/duologue.js";
 import { TabStorage } from "./clients.js";
+import { setGlobals } from "./globals.js";
 import { Path, fakeWebSocket } from "./network.js";
 import { Random } from "./random.js";
 import { FakeServer } from "./server.js";
@@ -183,16 +184,7 @@ export function openPage(t) {
   page.document = Object.assign(new EventTarget(), { visibilityState: "visible" });
   const navigator = { onLine: true, userAgent: "", connection: new EventTarget() };
   const globals = { window: page, document: page.document, navigator };
-  const before = Object.keys(globals).map((name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)]);
-  for (const [name, value] of Object.entries(globals)) {
-    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-  }
-  t.after(() => {
-    for (const [name, descriptor] of before) {
-      delete globalThis[name];
-      if (descriptor) Object.defineProperty(globalThis, name, descriptor);
-    }
-  });
+  setGlobals(t, globals);
   return {
     says: (type, more = {}) => page.dispatchEvent(Object.assign(new Event(type), more)),
     freezes: () => page.document.dispatchEvent(new Event("freeze")),
